@@ -100,6 +100,18 @@ class Rig:
         self.clock.advance(0.001)
         self.store.edit(Change(device, "delete", {}, by="user"))
 
+    def release(self, lease: Any) -> None:
+        """End another process; then it is time to ask for its lease.
+
+        A thread that waited for it has its lock for a moment.
+        """
+        lease.release()
+        wait_for(
+            lambda: not any(one.name.startswith("standby-") for one in threading.enumerate()),
+            "a thread waits for a lease that is free",
+        )
+        self.clock.advance(TOLD)
+
     def made(self) -> list[Call]:
         """The calls that the next step makes."""
         self.calls.clear()
@@ -252,9 +264,41 @@ def test_one_process_at_a_time(rig: Rig) -> None:
     # when it ends, then this one takes over, and has lost nothing since the other began
     rig.store.reaction("mail", ["door"]).begin(lease.term)
     rig.say("door", open=False)
-    lease.release()
-    rig.clock.advance(TOLD)
+    rig.release(lease)
     assert rig.made() == [("door", {"open": True}, {"open": False})]
+
+
+def test_one_that_stands_by_asks_the_store_only_for_the_lease(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given another process that has the lease
+    lease = rig.store.lease(reaction_lease("mail"))
+    assert lease is not None
+    read: list[str] = []
+    for method in ("read_position", "read_names"):
+        count_calls(monkeypatch, rig.store, method, read)
+    rig.react("door")
+    # when this one asks for it some times, then it reads nothing
+    for _ in range(3):
+        rig.clock.advance(TOLD)
+        assert rig.made() == []
+    assert read == []
+    # and as soon as it has the lease, it reads from there on
+    rig.release(lease)
+    rig.made()
+    assert read[:2] == ["read_position", "read_names"]
+
+
+def count_calls(
+    monkeypatch: pytest.MonkeyPatch, owner: object, method: str, calls: list[str]
+) -> None:
+    call = getattr(owner, method)
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(method)
+        return call(*arguments)
+
+    monkeypatch.setattr(owner, method, counted)
 
 
 @pytest.fixture
@@ -297,8 +341,7 @@ def test_a_process_that_lost_its_lease_stands_by(rig: Rig) -> None:
     rig.say("door", open=True)
     assert rig.made() == [("door", None, {"open": True})]
     assert not runner.active
-    other.release()
-    rig.clock.advance(TOLD)
+    rig.release(other)
     # and the next holder calls again: at least once
     assert rig.made() == [("door", None, {"open": True})]
     assert runner.active
@@ -882,7 +925,7 @@ def test_a_stop_while_calls_begin_waits_for_no_call_that_never_runs() -> None:
     pool = ClosingPool(4, name="reaction")
     reaction = Reaction("mail", ("*",), door_opened)
     runner = ReactionRunner(reaction, store, 4, clock, SentMessages(), pool=pool)
-    assert runner.take_over()
+    assert runner.take_over(lambda: None)
     runner.offer(["door"])
     runner.start_calls()
     closing[0].join(20)
@@ -919,8 +962,7 @@ def test_a_holder_that_has_stopped_is_shown(rig: Rig, monkeypatch: pytest.Monkey
     assert (problem.kind, problem.subject) == ("lease-stalled", "reaction mail")
     assert problem.sentence.startswith("Process 4711 holds this reaction")
     # when that ends, then this one takes over, and the problem is over
-    lease.release()
-    rig.clock.advance(TOLD)
+    rig.release(lease)
     rig.reactions.step()
     assert rig.store.problems.current() == []
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from statecast.errors import BadSetting, StatecastError
@@ -192,13 +193,14 @@ class Reactions:
         return max(0.001, min([IDLE_WAIT, *waits]))
 
     def _take_over(self, store: Store, runners: list[ReactionRunner]) -> None:
-        wanting = [runner for runner in runners if runner.wants_lease]
-        if wanting and self._offset is None:
-            # Before a lease is taken: what is committed from here on is read, and what was
-            # committed before is compared when a reaction is taken over.
+        for runner in runners:
+            if runner.wants_lease:
+                runner.take_over(partial(self._begin_to_read, store))
+
+    def _begin_to_read(self, store: Store) -> None:
+        """Before a reaction compares: what is committed from here on is read."""
+        if self._offset is None:
             self._offset = store.read_position().offset
-        for runner in wanting:
-            runner.take_over()
 
     def _offer_changes(self, store: Store, runners: list[ReactionRunner]) -> bool:
         """Offer the reactions what was read; whether there may be more."""

@@ -125,14 +125,18 @@ class ReactionRunner:
         stands_by = self.state is RunnerState.STANDBY and not self._busy
         return stands_by and not self._standby.due_in()
 
-    def take_over(self) -> bool:
-        """Take the lease, if no other process has it; whether the reaction is active now."""
+    def take_over(self, begin_to_read: Callable[[], None]) -> bool:
+        """Take the lease, if no other process has it; whether the reaction is active now.
+
+        ``begin_to_read`` is called with the lease, before the states are compared.
+        """
         lease = self._store.lease(reaction_lease(self.reaction.name))
         if lease is None:
             self._look_at_holder()
             self._standby.begin_pause()
             return False
         try:
+            begin_to_read()
             begun = self._kept.begin(lease.term)
             unhandled = self._kept.unhandled()
         except BaseException:
