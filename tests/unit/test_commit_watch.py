@@ -16,7 +16,7 @@ from statecast.stores import open_store
 from statecast.stores.changes import ReadCursor
 from statecast.stores.notifier import CommitNotifier
 from statecast.stores.poll_pace import Pause, TimedPause
-from statecast.stores.sqlite import commit_watch, database
+from statecast.stores.sqlite import commit_watch, connections
 from statecast.stores.sqlite.commit_watch import pause_for
 from statecast.stores.sqlite.file_lock import StoreLock
 
@@ -50,6 +50,21 @@ def test_an_announcement_ends_a_pause(lock: StoreLock) -> None:
     assert watch.wait(0) is False
     # and the file is as it was
     assert lock.path.read_bytes() == before
+
+
+@linux_only
+def test_messages_end_the_pauses_of_those_who_wait_for_them(lock: StoreLock) -> None:
+    reader, consumer = pause_for(lock.path), pause_for(lock.path)
+    consumer.expect_messages()
+    # when a commit only brought messages
+    lock.announce(messages_only=True)
+    assert lock.note is None
+    # then it ends no pause of those who expect none
+    assert consumer.wait(LONG) is True
+    assert reader.wait(0) is False
+    # and another commit ends both
+    lock.announce()
+    assert consumer.wait(LONG) is reader.wait(LONG) is True
 
 
 @linux_only
@@ -100,7 +115,7 @@ class Announced:
     def __init__(self, inner: Pause, begin: Callable[[], None]) -> None:
         self._inner = inner
         self._begin: Callable[[], None] | None = begin
-        self.wake = inner.wake
+        self.wake, self.expect_messages = inner.wake, inner.expect_messages
 
     @property
     def has_hints(self) -> bool:
@@ -122,7 +137,7 @@ def test_a_commit_of_another_process_arrives_after_a_quiet_minute(
     # given a store in which nothing has happened for a minute
     later = 0.0
     clock = partial(CommitNotifier, monotonic=lambda: time.monotonic() + later)
-    monkeypatch.setattr(database, "CommitNotifier", clock)
+    monkeypatch.setattr(connections, "CommitNotifier", clock)
     if hints:  # then no look comes within the time limit of the test unless there is a hint
         monkeypatch.setattr(notifier_module, "HINTED", 10 * LONG)
     with subprocess.Popen(
@@ -131,7 +146,7 @@ def test_a_commit_of_another_process_arrives_after_a_quiet_minute(
         assert other.stdin is not None
         begin = other.stdin.close
         monkeypatch.setattr(
-            database,
+            connections,
             "pause_for",
             lambda lock: Announced(pause_for(lock) if hints else TimedPause(), begin),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -111,3 +111,141 @@ def test_a_commit_before_the_wait_is_not_lost_and_time_ends_it(notifier: CommitN
     begun = time.monotonic()
     notifier.wait(notifier.commits, 0.05, lambda: False)
     assert time.monotonic() - begun >= 0.05
+
+
+class Hints:
+    """A pause that ends as a test says, and counts."""
+
+    has_hints = True
+
+    def __init__(self) -> None:
+        self.pauses = 0
+        self.expects = 0
+        self.during: Callable[[], bool] = lambda: True
+        """What happens during a pause; whether a hint comes."""
+
+    def wait(self, seconds: float) -> bool:
+        self.pauses += 1
+        return self.during()
+
+    def wake(self) -> None:
+        pass
+
+    def expect_messages(self) -> None:
+        self.expects += 1
+
+
+class Reader:
+    """A thread that reads after each wait, as the change feed does."""
+
+    def __init__(self, notifier: CommitNotifier) -> None:
+        self.notifier = notifier
+        self.polls = 0
+        self.news = False
+        self.since, self.taken = notifier.commits, notifier.taken
+
+    def read(self) -> None:
+        self.since, self.taken = self.notifier.commits, self.notifier.taken
+
+    def changed(self) -> bool:
+        self.polls += 1
+        return self.news
+
+    def wait(self, *, reads_at_hint: bool = True) -> int:
+        """How many polls it took."""
+        self.polls = 0
+        self.notifier.wait(
+            self.since, SHORT, self.changed, taken=self.taken, reads_at_hint=reads_at_hint
+        )
+        return self.polls
+
+
+@pytest.fixture
+def hints() -> Hints:
+    return Hints()
+
+
+@pytest.fixture
+def reader(hints: Hints) -> Reader:
+    """One that has waited once."""
+    made = Reader(CommitNotifier(lambda: hints))
+    assert made.wait() == 1  # of what was committed before the pause could notice it
+    hints.pauses = 0
+    made.read()
+    return made
+
+
+def test_a_reader_pauses_without_a_poll_until_a_hint(reader: Reader, hints: Hints) -> None:
+    for count in (1, 2, 3):
+        assert reader.wait() == 0
+        assert hints.pauses == count
+        reader.read()
+
+
+def test_after_a_hint_that_another_thread_took_a_reader_polls(reader: Reader, hints: Hints) -> None:
+    # given a thread that takes the hint of a commit between the reader's read and its wait
+    Reader(reader.notifier).wait(reads_at_hint=True)
+    reader.news = True
+    # then the reader finds it by a poll, without a pause
+    hints.pauses = 0
+    assert reader.wait() == 1
+    assert hints.pauses == 0
+
+
+def test_after_a_commit_that_another_thread_found_without_a_hint_a_reader_polls(
+    reader: Reader, hints: Hints
+) -> None:
+    # given a thread that finds what no hint announced, between the reader's read and its wait
+    other = Reader(reader.notifier)
+
+    def nothing_comes() -> bool:
+        other.news = True
+        return False
+
+    hints.during = nothing_comes
+    other.wait(reads_at_hint=False)
+    # then the reader finds it by a poll, without a pause
+    reader.news, hints.pauses = True, 0
+    assert reader.wait() == 1
+    assert hints.pauses == 0
+
+
+def test_a_hint_that_may_be_of_an_own_commit_is_no_reason_to_read(
+    reader: Reader, hints: Hints
+) -> None:
+    # given a commit of this process, which the reader has read
+    reader.notifier.notify()
+    reader.read()
+    # then its hint ends no wait, but is followed by a poll
+    assert reader.wait() == 1
+    assert hints.pauses == 2
+    # and the next one, of another process, does
+    reader.read()
+    assert reader.wait() == 0
+
+
+def test_a_commit_of_this_process_ends_a_pause_without_a_poll(reader: Reader, hints: Hints) -> None:
+    def commit() -> bool:
+        reader.notifier.notify()
+        return False
+
+    hints.during = commit
+    assert reader.wait() == 0
+
+
+def test_messages_are_expected_once_a_thread_waits_for_them(hints: Hints) -> None:
+    # given a notifier in a process that only reads
+    reader = Reader(CommitNotifier(lambda: hints))
+    reader.wait()
+    assert hints.expects == 0
+    # when a thread waits for whatever is committed
+    reader.news = True
+    reader.wait(reads_at_hint=False)
+    reader.wait(reads_at_hint=False)
+    # then messages end pauses too
+    assert hints.expects == 1
+    # and from the beginning if it comes first
+    first = Reader(CommitNotifier(lambda: hints))
+    first.news = True
+    first.wait(reads_at_hint=False)
+    assert hints.expects == 2

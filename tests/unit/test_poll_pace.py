@@ -76,6 +76,9 @@ class Machine:
     def wake(self) -> None:
         self.wakes += 1
 
+    def expect_messages(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize("quiet", [0.0, 5.0, 60.0, 3_600.0])
 def test_a_commit_is_found_when_its_hint_comes(quiet: float) -> None:

@@ -105,12 +105,16 @@ class ChangeFeed:
         self._said_to_lack: int | None = None
         """How many changes, by the sentence that is shown."""
         self._tick = Tick()
+        self._read_at: float | None = None
+        """When the changes were read that the loop has; None: it has none that the tick is for."""
         self._said: Any = None
         """What was urgent in the last report that was delivered. The rest of a report waits for the
         listener's own interval. Most commits are none of the viewers' business, like a message that
         comes into the queue or is received from there."""
         self._stop = threading.Event()
         self._delivered = threading.Event()
+        self._delivered.set()
+        self._delivered_at = 0.0
         self._thread = threading.Thread(target=self._run, name="change-feed", daemon=True)
 
     def start(self) -> None:
@@ -160,10 +164,11 @@ class ChangeFeed:
                 log.exception("the store could not be followed; trying again")
                 self._stop.wait(RETRY_SECONDS)
                 continue
-            read_at = time.monotonic()
             if not self._is_news(result, report):
                 self._advance(result)
                 continue
+            if any_of(result.changes):
+                self._read_at = time.monotonic()
             self._delivered.clear()
             if self._stop.is_set():  # checked after the clear: stop() sets both, and waits for us
                 return
@@ -172,18 +177,17 @@ class ChangeFeed:
             except RuntimeError:  # the loop was closed meanwhile
                 return
             self._advance(result)
-            while not self._delivered.wait(0.2) and not self._stop.is_set():
-                pass  # the loop is busy, or has ended
-            if any_of(result.changes):
-                pause = self._tick.delivered(read_at, time.monotonic())
-                if pause:
-                    self._stop.wait(pause)
 
     def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
-        """Wait for a commit, and read it. A store that is away is no change, but a new report."""
+        """Wait for a commit, and read it. A store that is away is no change, but a new report.
+
+        The loop delivers what was read last while this thread waits for the next commit: a thread
+        that sleeps once costs less than one that sleeps twice.
+        """
         try:
             if self._has_all:
                 self.store.wait(self._longest_wait(), self._cursor)
+            self._let_loop_deliver()
             result = self._read(self._confirmed if self._longest_wait() else self._asked)
             self._has_all = result.changes.has_all_commands
             self._log_failure("")
@@ -193,6 +197,17 @@ class ChangeFeed:
             self._stop.wait(RETRY_SECONDS)
             result = ReadResult(Changes(self._position, self._cursor))
         return result, self.report()
+
+    def _let_loop_deliver(self) -> None:
+        """Wait until the last delivery is over, and the pause after it."""
+        while not self._delivered.wait(0.2) and not self._stop.is_set():
+            pass  # the loop is busy, or has ended
+        if self._read_at is None:
+            return
+        pause = self._tick.delivered(self._read_at, self._delivered_at)
+        self._read_at = None
+        if pause:
+            self._stop.wait(max(0.0, self._delivered_at + pause - time.monotonic()))
 
     def _longest_wait(self) -> float:
         """Seconds; not long while viewers wait for an answer about their position."""
@@ -311,7 +326,11 @@ class ChangeFeed:
         finally:
             # After the writes to the viewers, which follow in this turn of the loop: what is
             # committed until then is in the next delivery.
-            self.loop.call_soon(self._delivered.set)
+            self.loop.call_soon(self._end_delivery)
+
+    def _end_delivery(self) -> None:
+        self._delivered_at = time.monotonic()
+        self._delivered.set()
 
 
 def any_of(changes: Changes) -> bool:

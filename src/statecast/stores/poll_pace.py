@@ -35,6 +35,9 @@ class Pause(Protocol):
     def wake(self) -> None:
         """End the present pause; without one, the next."""
 
+    def expect_messages(self) -> None:
+        """From now on, let commits that only brought messages for queues end a pause too."""
+
 
 class TimedPause:
     """A pause without hints."""
@@ -51,3 +54,6 @@ class TimedPause:
 
     def wake(self) -> None:
         self._woken.set()
+
+    def expect_messages(self) -> None:
+        """Every pause ends with its time."""

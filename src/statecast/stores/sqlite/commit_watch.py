@@ -1,8 +1,11 @@
 """Pauses that end when a process has committed to a store: inotify of Linux.
 
-A process that has committed reads a byte of the store's lock file, which inotify reports
+A process that has committed opens and closes the store's lock file, which inotify reports
 (``StoreLock.announce``). So the hint comes when the commit can be seen, and nothing is written for
 it. Only a hint: other programs give none, nor does another machine that shares the folder.
+
+A commit that only brought messages for queues is no news for most processes. For such a one the
+file is read: only processes in which a thread waits for messages pause until that too.
 
 The three calls are made by ctypes. The packages that wrap inotify look for the C library by running
 other programs at their import, which costs more than all else here; the standard library lacks it.
@@ -21,8 +24,8 @@ from typing import Any
 
 from statecast.stores.poll_pace import Pause, TimedPause
 
-READ = 0x0000_0001
-"""``IN_ACCESS`` of inotify(7)."""
+READ, CLOSED = 0x0000_0001, 0x0000_0010
+"""``IN_ACCESS`` and ``IN_CLOSE_NOWRITE`` of inotify(7)."""
 EVENT_BYTES = 1_024
 """Of one read: more events than that are read by the next one. Equal ones are one."""
 
@@ -43,10 +46,10 @@ class CommitWatch:
     def __init__(self, lock: Path) -> None:
         """Raises OSError if the system gives no watch, AttributeError if it has none."""
         self._files: list[int] = []
-        library: Any = ctypes.CDLL(None, use_errno=True)
-        self._announced = self._open(library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        if library.inotify_add_watch(self._announced, os.fsencode(lock), READ) < 0:
-            raise OSError(ctypes.get_errno(), "no watch")
+        self._library: Any = ctypes.CDLL(None, use_errno=True)
+        self._lock = os.fsencode(lock)
+        self._announced = self._open(self._library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._watch(CLOSED)
         self._woken = self._open(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
         self._either = select.poll()
         for file in self._files:
@@ -57,6 +60,14 @@ class CommitWatch:
             raise OSError(ctypes.get_errno(), "no inotify")
         self._files.append(file)
         return file
+
+    def _watch(self, events: int) -> None:
+        if self._library.inotify_add_watch(self._announced, self._lock, events) < 0:
+            raise OSError(ctypes.get_errno(), "no watch")
+
+    def expect_messages(self) -> None:
+        with suppress(OSError):  # the lock file was removed: the next look at the store says so
+            self._watch(READ | CLOSED)
 
     def wait(self, seconds: float) -> bool:
         found = [file for file, _ in self._either.poll(math.ceil(seconds * 1000))]

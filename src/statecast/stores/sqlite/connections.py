@@ -57,6 +57,8 @@ class ThreadState(threading.local):
     """The generation of the connection; those of an older one were closed before a fork."""
     commits: int | None = None
     """The notifier's number before this thread's last read for changes; None: no such read yet."""
+    taken: int | None = None
+    """The notifier's number of hints then; None: the thread has waited since."""
     version: int = 0
     """``data_version`` of the connection at that read."""
 

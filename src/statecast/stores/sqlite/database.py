@@ -38,22 +38,25 @@ class Database(StoreConnections):
         """
         purpose = Purpose.WAIT if mark_read else Purpose.READ
         with self.translated(), self._use(purpose) as connection:
-            commits = self.notifier.commits
+            commits, taken = self.notifier.commits, self.notifier.taken
             rows(connection, "BEGIN")
             try:
                 if mark_read:
                     self._local.version = data_version(connection)
-                    self._local.commits = commits
+                    self._local.commits, self._local.taken = commits, taken
                 yield connection
             finally:
                 if connection.in_transaction:
                     rows(connection, "COMMIT")
 
     @contextmanager
-    def write(self, durable: bool = True, notify: bool = True) -> Iterator[StoreConnection]:
+    def write(
+        self, durable: bool = True, notify: bool = True, messages_only: bool = False
+    ) -> Iterator[StoreConnection]:
         """An exclusive transaction, committed when the block ends; then on disk if ``durable``.
 
-        Without ``notify`` it ends no ``wait`` of this process: it is nothing that readers read.
+        Without ``notify`` it ends no ``wait``: it is nothing that readers read. ``messages_only``:
+        it brings messages for queues at most, so it ends none of processes that only read.
         """
         changed = False
         with self.translated(), self._own_turn(), self._use(Purpose.WRITE) as connection:
@@ -72,7 +75,7 @@ class Database(StoreConnections):
         if changed and notify:
             self.notifier.notify()
             assert self._lock is not None
-            self._lock.announce()
+            self._lock.announce(messages_only=messages_only)
 
     def _begin(self, connection: StoreConnection) -> None:
         """Begin to write, behind the processes that wait already. Raises apsw.BusyError."""
@@ -169,10 +172,9 @@ class Database(StoreConnections):
         """Return when any process has committed since this thread's last read for changes.
 
         Returns after ``timeout`` seconds in any case. A commit of another process after which
-        ``is_news`` is false is passed over.
+        ``is_news`` is false may be passed over: a thread that says what is news reads after it.
         """
         with self.translated():
-            self.check_file()
             local = self._thread_state()
             if local.commits is None:
                 local.commits, (local.version, _) = self.notifier.commits, self._look()
@@ -186,7 +188,12 @@ class Database(StoreConnections):
                     self.notifier.let_others_look()
                 return news
 
-            self.notifier.wait(commits, timeout, changed)
+            taken, local.taken = local.taken, None
+            self.notifier.wait(
+                commits, timeout, changed, taken=taken, reads_at_hint=is_news is not None
+            )
+            if is_news is not None:
+                return
             local.commits = self.notifier.commits
             # Without a commit of this process the last poll was the newest.
             local.version = newest if local.commits == commits else self._look()[0]

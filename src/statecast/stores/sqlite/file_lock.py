@@ -124,10 +124,13 @@ class StoreLock:
             os.close(self._file)
             self._file = -1
 
-    def announce(self) -> None:
-        """Let other processes notice a commit: ``commit_watch`` sees that the file is read."""
+    def announce(self, *, messages_only: bool = False) -> None:
+        """Let other processes notice a commit; ``commit_watch`` says how."""
         with suppress(OSError):  # it was closed, or its disk fails: the commit stands
-            pread(self._file, 1, 0)
+            if messages_only:
+                pread(self._file, 1, 0)
+            else:
+                os.close(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
 
     @property
     def mark(self) -> bytes:

@@ -202,7 +202,11 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
 
     def commit_writes(self, group: Sequence[QueuedWrite[Edit | Append]]) -> None:
         """Commit edits and messages for queues in one transaction; see ``GroupCommit``."""
-        with self._refusals.taken() as refusals, self.database.write() as connection:
+        messages_only = all(isinstance(one.write, Append) for one in group)
+        with (
+            self._refusals.taken() as refusals,
+            self.database.write(messages_only=messages_only) as connection,
+        ):
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
             messages = {one: one.write.message(now) for one in group if isinstance(one.write, Edit)}
