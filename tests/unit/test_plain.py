@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statecast.decoders import open_decoder
+from statecast.decoders.decoder import Decoder
 from statecast.errors import BadSetting
 from statecast.model import Change, Delivery, Message
 from statecast.testing.values import START
@@ -240,3 +241,32 @@ def test_a_decoder_never_raises(body: bytes) -> None:
     for default in (None, "pillow"):
         message = decoded(body, default)
         assert len(message.changes) + len(message.refusals) >= 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        GOOD,
+        '{"state":{},"device":"floor2/pillow"}',
+        '{"device":"pillow","state":{"a":{"b":null},"c":[1,2.5,"x"]}}',
+        '{"device":"pillow","state":5}',
+        '{"device":"","state":{}}',
+        '{"device":"floor2//pillow","state":{}}',
+        '{"device":5,"state":{}}',
+        '{"device":null,"state":{}}',
+        '{"device":["pillow"],"state":{}}',
+        '{"device":"pillow","state":"{}"}',
+        '{"device":"pillow","mood":{}}',
+        '{"state":{},"mood":{}}',
+    ],
+)
+@pytest.mark.parametrize("foreign", [False, True])
+def test_the_short_way_of_a_bare_message_says_the_same(body: str, foreign: bool) -> None:
+    # given a decoder, and one that takes the way of all messages
+    short, long = Decoder(foreign=foreign), Decoder(foreign=foreign)
+    long._has_no_options = False
+    # when both read a message, also a second time
+    delivery = Delivery("m1", body.encode(), START)
+    said = [decode(delivery) for decode in (short, long, short)]
+    # then they say the same of it
+    assert said[0] == said[1] == said[2]

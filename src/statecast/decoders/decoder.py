@@ -80,6 +80,7 @@ class Decoder:
     def __init__(self, options: DecodeOptions | None = None, *, foreign: bool = False) -> None:
         self.options = options or DecodeOptions()
         self.foreign = foreign
+        self._has_no_options = self.options == DecodeOptions()
 
     def __call__(self, delivery: Delivery) -> Message:
         message = self._message(delivery)
@@ -149,6 +150,8 @@ class Decoder:
                 'A message is a JSON object, like {"device": "pillow", "state": {}}; '
                 f"this is {plain.kind(payload)}."
             )
+        if self._has_no_options and plain.is_bare(payload):  # the common case
+            return [payload], plain.read_bare, dropped
         payload.pop(plain.IGNORED, None)
         options = self.options if sent_at is None else self.options.at(sent_at)
         for schema in EVENTS:

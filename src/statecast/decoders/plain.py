@@ -8,6 +8,7 @@ Rule 2: an optional member may also be ``null``, because many programs write it 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from statecast import names
@@ -17,6 +18,8 @@ from statecast.model import Answer, Change, Kind, Speaker
 
 MAX_BYTES = 65_536
 """Of one message, or of one item of an array, before it is decoded."""
+NAMES_KEPT = 4_096
+"""Names of devices that need not be checked again."""
 MAX_ID = 256
 """Characters of an id."""
 MAX_REASON = 1_000
@@ -34,6 +37,8 @@ KNOWN = frozenset(MEMBERS)
 STATE_MEMBERS = KNOWN - {"commands", "command", "outcome", "reason"}
 """Those of a message that has nothing to do with commands."""
 NO_MEMBERS: frozenset[str] = frozenset()
+_checked_name = lru_cache(NAMES_KEPT)(names.check)
+"""Most messages are of devices that sent one before."""
 _KINDS = {
     dict: "an object",
     list: "an array",
@@ -57,7 +62,7 @@ def change(payload: dict[str, Any]) -> Change:
     if "device" not in payload:
         raise Malformed("It names no device.")
     device = names.check(payload["device"])
-    if len(payload) == 2 and type(payload.get("state")) is dict:  # the common case
+    if is_bare(payload):
         return Change(device, "merge", payload["state"])
     what = kind_of(payload)
     return Change(
@@ -72,6 +77,21 @@ def change(payload: dict[str, Any]) -> Change:
         answer=answer(payload),
         commands=commands(payload.get("commands"), what),
     )
+
+
+def is_bare(payload: dict[str, Any]) -> bool:
+    """Whether a message has a device, a state and nothing else: no other schema and no default
+    concerns it."""
+    return (
+        len(payload) == 2
+        and type(payload.get("device")) is str
+        and type(payload.get("state")) is dict
+    )
+
+
+def read_bare(payload: dict[str, Any]) -> tuple[Change, ...]:
+    """The change of such a message. Raises Malformed."""
+    return (Change(_checked_name(payload["device"]), "merge", payload["state"]),)
 
 
 def kind_of(payload: dict[str, Any]) -> Kind:

@@ -75,6 +75,8 @@ class ApplyResult:
     """Merge patch from the version before to this one, for the history; None: device removed."""
     dropped: bool = False
     """The change was below the device's floor."""
+    encoded: bytes | None = None
+    """The patch of a version as JSON."""
 
 
 def stamp_of(change: Change, sent_at: int, resolution: int, order: int, now: int) -> Stamp:
@@ -146,12 +148,12 @@ def apply(
         return ApplyResult(record, False, None, dropped=True)
     root, state = fold(before.stamps.root, before.state, change, stamp, limit)
     stamps = before.stamps.advanced(root, change, stamp, limit, late_message_ms)
-    silent_after = before.silent_after
-    if before.stamps.sets_deadline(change, stamp, limit):
-        silent_after = None if change.kind == "delete" else change.silent_after
-    commands = before.commands
-    if before.stamps.sets_commands(change, stamp, limit):
-        commands = None if change.kind == "delete" else change.commands
+    silent_after, commands = before.silent_after, before.commands
+    if change.kind == "delete" or change.silent_after is not None or change.commands is not None:
+        if before.stamps.sets_deadline(change, stamp, limit):
+            silent_after = None if change.kind == "delete" else change.silent_after
+        if before.stamps.sets_commands(change, stamp, limit):
+            commands = None if change.kind == "delete" else change.commands
     patch = state if before.state is None or state is None else difference(before.state, state)
     if not patch and not _differs(before, state, silent_after, commands):
         record = replace(
@@ -164,6 +166,7 @@ def apply(
             commands=commands,
         )
         return ApplyResult(record, False, None)
+    encoded = None if patch is None else strict_json.encode_checked(patch)
     record = DeviceRecord(
         before.device,
         before.version + 1,
@@ -175,12 +178,12 @@ def apply(
         silent_after,
         seen_by,
         before.offset,
-        _size(before, patch, state),
+        None if encoded is None else _size(before, len(encoded), state),
         now,
         clock,
         commands,
     )
-    return ApplyResult(record, True, patch)
+    return ApplyResult(record, True, patch, encoded=encoded)
 
 
 def _last_seen(
@@ -209,17 +212,15 @@ def _differs(
     return state is not None and (silent_after, commands) != known
 
 
-def _size(
-    before: DeviceRecord, patch: dict[str, Any] | None, state: dict[str, Any] | None
-) -> int | None:
+def _size(before: DeviceRecord, patch: int, state: dict[str, Any] | None) -> int | None:
     """An upper bound of the new state's bytes. Raises TooLarge.
 
     The size of the patch is enough for it. Only near the limit the whole state is encoded.
     """
-    if state is None or patch is None:
+    if state is None:
         return None
     if before.size is not None:
-        bound = before.size + len(strict_json.encode_checked(patch))
+        bound = before.size + patch
         if bound <= MAX_STATE_BYTES:
             return bound
     size = len(strict_json.encode_checked(state))

@@ -200,7 +200,8 @@ def fold(
     if change.kind != "merge":  # a replacement is a removal and a merge with the same stamp
         root, state = _fold_path(root, state, None, stamp, limit, 0)
     if change.kind != "delete":
-        root, state = _fold_path(root, state, dict(change.state), stamp, limit, 1)
+        patch = change.state if type(change.state) is dict else dict(change.state)
+        root, state = _fold_path(root, state, patch, stamp, limit, 1)
     return root, state
 
 
@@ -327,13 +328,17 @@ def _write(node: Node, floor: Stamp, table: dict[Stamp, int]) -> Any:
     if not isinstance(node, Branch):
         return _number(node, floor, table)
     members: dict[str, Any] = {}
+    last, number = None, 0
     for name, inner in node.members.items():
-        if type(inner) is Branch:
+        if inner is last:  # one message has mostly set several fields
+            members[name] = number
+        elif type(inner) is Branch:
             written = _write(inner, floor, table)
             if written != [0, 0, {}]:
                 members[name] = written
         elif inner >= floor:
-            members[name] = table.setdefault(inner, len(table) + 1)
+            last, number = inner, table.setdefault(inner, len(table) + 1)
+            members[name] = number
     return [_number(node.void, floor, table), _number(node.made, floor, table), members]
 
 

@@ -256,7 +256,7 @@ class Batch:
         self.counters.quarantine_rows += 1
         loaded.record = replace(record, version=record.version + 1, arrived_at=self.now)
         loaded.touched = True
-        self.add_version(loaded, loaded.cause, None if record.state is None else {})
+        self.add_version(loaded, loaded.cause, None if record.state is None else b"{}")
         self.loaded[record.device] = loaded
 
     def restore_proven(self) -> None:
@@ -346,7 +346,7 @@ class Batch:
         loaded.record = done.record
         loaded.touched = True
         if done.visible:
-            self.add_version(loaded, cause, done.patch)
+            self.add_version(loaded, cause, done.encoded)
 
     def _count_device(self, before: DeviceRecord | None, after: DeviceRecord) -> None:
         """Count the devices that are present.
@@ -364,14 +364,14 @@ class Batch:
             )
         self.counters.devices += added
 
-    def add_version(self, loaded: DeviceState, cause: Cause, patch: dict[str, Any] | None) -> None:
+    def add_version(self, loaded: DeviceState, cause: Cause, change: bytes | None) -> None:
         self.counters.offset += 1
         loaded.offset, loaded.cause = self.counters.offset, cause
         loaded.visible = loaded.stale = True
-        change = None if patch is None else strict_json.encode_checked(patch)
         record = loaded.record
         row = HistoryRow(record.changed_at, record.version, change, cause, record.arrived_at)
-        size = ROW_BYTES + sum(map(len, (cause.source, cause.id, cause.sender, change or b"")))
+        size = ROW_BYTES + len(cause.source) + len(cause.id) + len(cause.sender)
+        size += 0 if change is None else len(change)
         self.versions.append(NewVersion(loaded, loaded.offset, row, size))
         self.counters.history_rows += 1
         self.counters.history_bytes += size

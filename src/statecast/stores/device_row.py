@@ -86,7 +86,7 @@ def values_of(loaded: DeviceState) -> Row:
         None if silent_after is None else float(silent_after),  # as the column keeps it
         record.source,
         loaded.removed_at,
-        strict_json.encode_checked(dict(record.fields)),
+        strict_json.encode_checked(record.fields),
         record.stamps.dump(),
         record.arrived_at,
         record.clock.dump(),

@@ -115,7 +115,7 @@ def load(
         connection,
         DEVICES,
         "WHERE device IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(devices)),),
+        (strict_json.encode_checked(list(devices)).decode(),),
     )
     loaded: dict[str, DeviceState] = {}
     unknown = found

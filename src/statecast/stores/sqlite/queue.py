@@ -10,14 +10,14 @@ them. Others acknowledge them.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
 import apsw
 
-from statecast.model import Delivery, value_class
+from statecast import strict_json
+from statecast.model import Delivery
 from statecast.stores.counters import Counters
 from statecast.stores.errors import check_queue_bounds
 from statecast.stores.group_commit import GroupCommit
@@ -223,15 +223,13 @@ class SqliteQueue:
         Returns the ids of those that are not there: they left with a commit before.
         """
         record = self.open_record(connection)
-        ids = sorted(int(one.id) for one in received)
-        gone = set(self._delete(connection, record, ids)) if ids else set()
-        receipts = defaultdict(set)
-        for one in received:
-            receipts[one.receipt].add(int(one.id))
-        for receipt, wanted in receipts.items():
+        ids = [int(one.id) for one in received]
+        there = set(self._delete(connection, record, sorted(ids))) if ids else set()
+        for receipt in {one.receipt for one in received}:
+            wanted = {id_ for id_, one in zip(ids, received, strict=True) if one.receipt == receipt}
             self._end_flight(connection, int(receipt), wanted)
         self.save_record(connection, record)
-        return {str(id_) for id_ in ids if id_ not in gone}
+        return {str(id_) for id_ in ids if id_ not in there}
 
     def release(self, receipts: Collection[str]) -> None:
         """Make the messages that were received under these receipts visible at once."""
@@ -425,7 +423,7 @@ class SqliteQueue:
                 connection,
                 "INSERT OR REPLACE INTO in_flight (receipt, id, attempt) "
                 "SELECT ?, value, ? FROM json_each(?)",
-                (counters.receipt, attempt, json.dumps(ids)),
+                (counters.receipt, attempt, strict_json.encode_checked(ids).decode()),
             )
         return counters.receipt
 
@@ -510,7 +508,7 @@ class SqliteQueue:
         )
 
 
-@value_class
+@dataclass(frozen=True, slots=True)
 class Append:
     """Messages that are to be added to a queue, all or none."""
 
