@@ -68,6 +68,7 @@ steps = st.one_of(
     st.tuples(st.just("revoke"), st.sampled_from(KEYS)),
     st.tuples(st.just("serve"), st.integers(0, 1)),
     st.tuples(st.just("watch"), viewers, some_patterns),
+    st.tuples(st.just("move"), viewers, st.lists(some_patterns, max_size=2)),
     st.tuples(st.just("cut"), viewers),
     st.tuples(st.just("read"), viewers, st.integers(1, 3)),
     st.tuples(st.just("compress")),
@@ -245,6 +246,18 @@ class World:
     def watch(self, number: int, patterns: list[str]) -> None:
         self.pages[number].come(patterns)
         self.pages[number].process.loop.settle()
+
+    def move(self, number: int, lists: list[list[str]]) -> None:
+        """Read all, go to the next process, which may not have read that yet, and watch other
+        devices before it does."""
+        page = self.pages[number]
+        page.process.serve()
+        page.read()
+        page.go()
+        following = self.processes.index(page.process) + 1
+        page.process = page.harness = self.processes[following % len(self.processes)]
+        for patterns in [page.patterns, *lists]:
+            page.come(patterns)
 
     def cut(self, number: int) -> None:
         self.pages[number].go()

@@ -184,22 +184,53 @@ def test_a_process_that_is_behind_sends_no_older_states_for_newer_ones(
     assert states_of(viewer) == states_of(full) == [({"chair": 1}, 3, "complete")]
 
 
-def test_a_viewer_that_watches_something_else_before_its_position_is_known_starts_over(
+OTHER_LISTS: dict[str, tuple[list[list[str]], dict[str, int]]] = {
+    "fewer": ([["pillow"]], {"pillow": 3}),
+    "more": ([["pillow", "chair", "lamp"]], {"pillow": 3, "lamp": 1}),
+    "others": ([["lamp"]], {"lamp": 1}),
+    "twice other ones": ([["pillow", "lamp"], ["pillow", "chair"]], {"pillow": 3, "chair": 1}),
+    "others and back": ([["lamp"], ["pillow", "chair"]], {"pillow": 3, "chair": 1}),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_LISTS)
+def test_a_viewer_that_asks_for_other_devices_before_its_position_is_known_keeps_what_it_has(
+    harness: BroadcastHarness, case: str
+) -> None:
+    lists, expected = OTHER_LISTS[case]
+    # given a process that is behind, and a viewer that another one has told more
+    for device in ("chair", "lamp", "pillow"):
+        harness.store.commit(device, {"n": 1})
+    harness.tick()
+    with without_answers(harness):
+        harness.store.commit("pillow", {"n": 2})
+        viewer = FakeClient(harness, ["pillow", "chair"])
+        viewer.watch(since={"epoch": "e1", "offset": 4})
+        # when it asks for other devices, and the connection may break
+        for devices in lists:
+            answer = viewer.watch(devices)
+            assert (answer["epoch"], answer["offset"], answer["reset"]) == ("e1", 0, False)
+        harness.loop.settle()
+        assert states_of(viewer) == []
+    # then it gets what it lacks when its position is known: what changed, and what it had not
+    harness.store.commit("pillow", {"n": 3})
+    harness.tick()
+    ((sent, _, *marks),) = states_of(viewer)
+    assert (sent, marks) == (expected, ["complete"])
+
+
+def test_a_viewer_with_a_position_of_no_epoch_that_asks_for_other_devices_starts_over(
     harness: BroadcastHarness,
 ) -> None:
-    # given a viewer with a position that is not known, and no answer of the store yet
     harness.store.commit("pillow", {"n": 1})
     harness.tick()
     with without_answers(harness):
         viewer, _ = client_at(harness, "unknown", 7)
-        # when it changes what it watches
-        viewer.patterns = ["pillow"]
-        viewer.watch()
+        viewer.watch(["pillow"])
         harness.loop.settle()
-        # then it gets all of that, and the answer changes nothing
-        assert states_of(viewer) == [({"pillow": 1}, 1, "reset", "complete")]
+        assert states_of(viewer) == []
     harness.tick()
-    assert states_of(viewer) == []
+    assert states_of(viewer) == [({"pillow": 1}, 1, "reset", "complete")]
 
 
 def test_a_viewer_that_asks_for_more_before_its_position_is_known_keeps_what_it_has(
@@ -1542,15 +1573,18 @@ def test_a_viewer_gets_what_it_may_read_of_what_it_asks_for(harness: BroadcastHa
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "resets"),
+    ("before", "after", "resets", "returns"),
     [
-        ("*", "smith/*", [True]),  # they shrank
-        ("smith/*", "*", [True]),  # they grew
-        ("smith/*", "jones/*", [True]),
-        ("smith/*", "smith/*", []),
+        ("*", "smith/*", [True], False),  # they shrank
+        ("smith/*", "*", [], False),  # they grew: what it has stays
+        ("smith/*", "jones/*", [True], False),
+        ("smith/*", "smith/*", [], False),
+        ("*", "smith/*", [True], True),
+        ("smith/*", "*", [True], True),
+        ("smith/*", "jones/*", [True], True),
+        ("smith/*", "smith/*", [], True),
     ],
 )
-@pytest.mark.parametrize("returns", [False, True])
 def test_who_was_behind_when_its_rights_changed_learns_that_by_the_scope_of_the_reset(
     harness: BroadcastHarness, before: str, after: str, resets: list[bool], returns: bool
 ) -> None:
@@ -1586,6 +1620,55 @@ def test_who_was_behind_when_its_rights_changed_learns_that_by_the_scope_of_the_
     assert {device: one[:2] for device, one in viewer.shown().items()} == {
         device: one[:2] for device, one in shown.items()
     }
+
+
+def test_a_viewer_that_lags_and_may_read_more_gets_only_what_it_lacks(
+    harness: BroadcastHarness,
+) -> None:
+    for device in ("smith/pillow", "smith/lamp", "jones/pillow"):
+        harness.store.commit(device, {"n": 1})
+    harness.tick()
+    # given a slow viewer that has what it may read, but for the newest change
+    viewer = FakeClient(harness, ["*"])
+    viewer.reader = reader("smith/*")
+    viewer.watch()
+    harness.loop.settle()
+    states_of(viewer)
+    viewer.fill()
+    harness.store.commit("smith/lamp", {"n": 2})
+    harness.tick()
+    # when it may read more
+    viewer.reader = reader("*")
+    harness.broadcaster.regrant([viewer])
+    viewer.read()
+    harness.loop.settle()
+    # then it gets that and the change, and nothing again
+    assert states_of(viewer) == [({"jones/pillow": 1, "smith/lamp": 2}, 4)]
+    assert viewer.shown() == harness.store.shown(["*"])
+
+
+@pytest.mark.parametrize(("after", "marks"), [("*", []), ("jones/*", ["reset"])])
+def test_rights_that_change_before_a_position_is_known_cost_what_was_lost(
+    harness: BroadcastHarness, after: str, marks: list[str]
+) -> None:
+    for device in ("smith/pillow", "jones/pillow"):
+        harness.store.commit(device, {"n": 1})
+    harness.tick()
+    viewer = FakeClient(harness, ["*"])
+    viewer.reader = reader("smith/*")
+    with without_answers(harness):
+        harness.store.commit("smith/lamp", {"n": 1})
+        viewer.watch(since={"epoch": "e1", "offset": 3, "scope": scope(["smith/*"])})
+        # when its rights change
+        viewer.reader = reader(after)
+        harness.broadcaster.regrant([viewer])
+        harness.loop.settle()
+        # then one that lost devices gets what it may read at once, the other keeps what it has
+        assert [one[2:] for one in states_of(viewer)] == [(*marks, "complete")] * len(marks)
+    harness.store.commit("jones/pillow", {"n": 2})
+    harness.tick()
+    ((sent, *_),) = states_of(viewer)
+    assert sent == {"jones/pillow": 2}
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -402,10 +402,7 @@ class Broadcaster:
             self._resume(subscriber, watch_request)
         else:  # ``since`` is of the watch set before; what it has of the new one is known here
             subscriber.wanted = wanted
-            before = subscriber.audience
             self._change_audience(subscriber, audience)
-            if subscriber.since is not None and audience is not before:
-                subscriber.start_over()  # it is not known what it has of the one before
         if watch_request.reset:
             self._requested_resets += 1
             subscriber.start_over()
@@ -423,6 +420,8 @@ class Broadcaster:
         else:
             self.presence.stop_asking(subscriber)
         epoch, offset = subscriber.since or (self.position.epoch, subscriber.position)
+        if subscriber.since is not None and subscriber.covered is not None:
+            offset = 0  # it has nothing yet of what is new
         return {
             "epoch": epoch,
             "offset": offset,
@@ -463,7 +462,9 @@ class Broadcaster:
     def _resume_at(self, subscriber: Subscriber, since: Position, *, valid: bool) -> None:
         """Let a viewer continue; one that has no states yet, only within the newest epoch."""
         valid = valid and bool(since.offset or since.epoch == self.position.epoch)
-        subscriber.position = since.offset if valid else 0
+        before, _ = subscriber.covered or (None, 0)  # it asked for other devices meanwhile
+        subscriber.covered = (before, since.offset) if before and valid else None
+        subscriber.position = since.offset if valid and before is None else 0
         subscriber.sighting = -1 if valid else self.states.sightings
         subscriber.reset = subscriber.empty = not valid
 
@@ -479,6 +480,9 @@ class Broadcaster:
         subscriber.command = 0
         if was_up_to_date:
             subscriber.covered = (old, head)
+        elif subscriber.since is not None:  # it was sent nothing, and keeps what both sets have
+            first, _ = subscriber.covered or (old, 0)
+            subscriber.covered = old if first is old else old.within(first), 0
         elif subscriber.covered is not None or subscriber.reset:
             subscriber.covered = None  # it is between two sets already: it gets all of the third
         else:
@@ -490,7 +494,7 @@ class Broadcaster:
         """The rights of these viewers have changed; ``reader`` says what they are now.
 
         They are told once of each device that they may see no longer, and get what they may see in
-        addition. One that lags does not know yet what it has, so it starts over.
+        addition. One that lags starts over if it loses devices: it is not known which it has.
         """
         told: dict[tuple[Audience, Audience], list[OutgoingMessage]] = {}
         for viewer in viewers:
@@ -508,7 +512,7 @@ class Broadcaster:
             self._change_audience(subscriber, audience)
             if asks:
                 self.presence.ask(subscriber)
-            if not up_to_date:
+            if not up_to_date and before.exceeds(audience):
                 self._start_subscriber_over(subscriber)
                 continue
             step = before, audience
@@ -521,8 +525,7 @@ class Broadcaster:
     def _gone(self, before: Audience, after: Audience) -> list[OutgoingMessage]:
         """What up-to-date viewers of an audience are told that belong to another one now."""
         left = [one for one in self.states.present(before) if not after.matches(one)]
-        # What they may see in addition they do not have yet.
-        grew = sets.scope(sets.within(after.patterns, before.patterns)) != after.scope
+        grew = after.exceeds(before)  # what they may see in addition they do not have yet
         epoch, head = self.position
         most = max(1, self.settings.max_states_bytes // LONGEST_GONE)
         return [

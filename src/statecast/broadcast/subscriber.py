@@ -49,7 +49,7 @@ class Subscriber:
         """It has no states yet, so removed devices need not be mentioned."""
         self.covered: tuple[Audience, int] | None = None
         """While it catches up with a new watch set: the set before, and up to which offset it has
-        everything of that."""
+        everything of that. With ``since``, the offset follows when that is known."""
         self.paused = False
         """Its transport is full."""
         self.reset = False

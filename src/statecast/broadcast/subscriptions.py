@@ -78,6 +78,14 @@ class Audience:
             return device.startswith(self.few_prefixes)
         return any(prefix in self.prefixes for prefix in prefixes_of(device))
 
+    def within(self, other: Audience) -> Audience:
+        """The devices of both, of which nothing is sent."""
+        return Audience(sets.within(self.patterns, other.patterns))
+
+    def exceeds(self, other: Audience) -> bool:
+        """Whether the set has devices that another one lacks."""
+        return self.within(other).scope != self.scope
+
     def has_one_pattern_for(self, devices: Iterable[str]) -> bool:
         """Whether one pattern of the set matches all of these devices, which it watches."""
         if self.everything:
