@@ -31,7 +31,7 @@ from statecast.stores.open_commands import OpenCommands
 from statecast.stores.totals import Totals
 from statecast.web import (
     formatting,
-    page_renderer,
+    page_templates,
     pages,
     picture_rules,
     pictures,
@@ -587,7 +587,7 @@ def test_only_pictures_in_use_are_on_the_page(store: FakeStore) -> None:
 
 def test_instances_have_the_elements_of_their_template(store: FakeStore) -> None:
     """The script binds by position: a picture and its template must agree element by element."""
-    template = page_renderer.environment().get_template("picture.html").module
+    template = page_templates.environment().get_template("picture.html").module
     for picture in picture_rules.PICTURES:
         scene = pictures.Scene({"mood": "sad", "x": 1, "image": "/a.png"}, X)
         drawn, blank = (Tree(str(template.drawing(picture.name, one))) for one in (scene, None))  # type: ignore[attr-defined]

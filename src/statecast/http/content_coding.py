@@ -1,10 +1,14 @@
-"""What a client accepts of codings of a response (RFC 9110, 12.5.3)."""
+"""Codings of a response: what a client accepts (RFC 9110, 12.5.3), and gzip."""
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable
 
+GZIP = 31
+"""As zlib's number of bits: a whole stream with the head of gzip. Python's own ``gzip`` does the
+same and takes 60 KB more."""
 REFUSED = re.compile(rb"[ \t]*q=0(\.0{0,3})?[ \t]*")
 """A weight that says no."""
 
@@ -19,3 +23,12 @@ def takes_gzip(fields: Iterable[bytes]) -> bool:
         if coding.strip() == b"gzip":
             return REFUSED.fullmatch(weight) is None
     return False
+
+
+def packed(body: bytes, level: int) -> bytes:
+    """A body in the coding gzip."""
+    return zlib.compress(body, level, GZIP)
+
+
+def unpacked(body: bytes) -> bytes:
+    return zlib.decompress(body, GZIP)

@@ -7,10 +7,10 @@ gets scripts of two releases. Only the packed bytes stay in memory: every browse
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from importlib import resources
 
+from statecast.http import content_coding
 from statecast.model import value_class
 
 KINDS = {
@@ -36,7 +36,7 @@ class File:
     @property
     def body(self) -> bytes:
         """The file, for a client that takes no gzip."""
-        return gzip.decompress(self.packed)
+        return content_coding.unpacked(self.packed)
 
 
 def static_files() -> dict[str, File]:
@@ -49,7 +49,7 @@ def static_files() -> dict[str, File]:
             if suffix in COMMENTED:
                 body = without_comments(body.decode()).encode()
             tag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-            packed = gzip.compress(body, 9, mtime=0)
+            packed = content_coding.packed(body, 9)
             files[STATIC + entry.name] = File(packed, KINDS[suffix].encode(), tag.encode())
     return files
 

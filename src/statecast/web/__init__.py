@@ -3,7 +3,8 @@
 ::
 
     api.py          REST below /api
-    pages.py        the pages as Flask views
+    pages.py        the blueprint of the pages
+    late_views.py   their views, imported by the first request for one
     blueprints.py   where an app has REST and pages
     view_models.py  what a template shows of a device
     listing.py      what a list of devices shows

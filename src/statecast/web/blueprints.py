@@ -17,11 +17,9 @@ from werkzeug.exceptions import HTTPException
 
 from statecast.errors import Refused, StatecastError, StoreUnusable, Unavailable
 from statecast.web import api, cross_origin, pages, sign_in
-from statecast.web.device_views import DeviceViews
+from statecast.web.late_views import LateViews
 from statecast.web.live_address import ENDPOINT, Elsewhere
-from statecast.web.own_pages import OwnPages
 from statecast.web.page_guard import PageGuard
-from statecast.web.page_reader import PageReader
 from statecast.web.page_renderer import PageRenderer
 from statecast.web.rest_requests import own_writes_only
 from statecast.web.share_views import SHARE, ShareViews
@@ -42,6 +40,8 @@ def are_in(app: Flask) -> bool:
 
 def add_to_app(app: Flask, runtime: Runtime) -> None:
     """Add pages below ``/statecast``, REST and functions of templates to an app of the user."""
+    from statecast.web.own_pages import OwnPages  # `statecast run` has no templates of others
+
     app.before_request(lambda: runtime.unserved.note_request())  # a test replaces `unserved`
     OwnPages(runtime).add_to(app.jinja_env)
     app.register_blueprint(pages.pages(runtime, BELOW))
@@ -114,4 +114,4 @@ def serve_at_root(app: Flask, runtime: Runtime) -> None:
 
 
 def _guard(renderer: PageRenderer) -> PageGuard:
-    return PageGuard(renderer, DeviceViews(renderer, PageReader(renderer.live)).missing)
+    return PageGuard(renderer, LateViews(renderer).missing)

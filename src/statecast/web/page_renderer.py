@@ -5,40 +5,28 @@ The first HTML is a complete page: it is correct without any script, and it neve
 
 from __future__ import annotations
 
-import functools
-import gzip
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 import flask
-import jinja2
 
 from statecast.access.actions import Action
 from statecast.access.patterns import scope
 from statecast.broadcast.unserved import Unserved
+from statecast.http import content_coding
 from statecast.model import Position
-from statecast.program.distribution import VERSION
 from statecast.settings.checks import SELF
-from statecast.web import (
-    command_words,
-    formatting,
-    picture_rules,
-    request_rights,
-    scripts,
-    sign_in,
-    view_models,
-)
+from statecast.web import request_rights, scripts, sign_in
 from statecast.web.live_address import live_address, live_origin
-from statecast.web.own_pages import OwnPageRuntime
-from statecast.web.request_rights import RequestRights
-from statecast.web.view_models import TemplateFunctions
+from statecast.web.request_rights import RequestRights, RightsRuntime
 
 if TYPE_CHECKING:
     from statecast.access.records import AuditEntry
     from statecast.broadcast.last_hour import LastHour
     from statecast.problems import Problems
+    from statecast.stores.contract import Store
+    from statecast.web.picture_rules import Picture
 
 OPTIONAL: dict[str, Any] = {
     "only": False,
@@ -68,9 +56,13 @@ HEADERS = {
 }
 
 
-class PageRuntime(OwnPageRuntime, Protocol):
+class PageRuntime(RightsRuntime, Protocol):
     """The parts of ``Runtime`` that our pages need: one of them is the operator's."""
 
+    @property
+    def store(self) -> Store: ...
+    @property
+    def clock(self) -> Callable[[], int]: ...
     @property
     def problems(self) -> Problems: ...
     @property
@@ -83,48 +75,11 @@ class PageRuntime(OwnPageRuntime, Protocol):
     def allows_page(self) -> Callable[[str], bool]: ...
 
 
-@functools.cache
-def environment() -> jinja2.Environment:
-    """An environment apart from the app's, whose templates and options are not changed.
-
-    Nothing in it is of one app, so a process compiles each template once.
-    """
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("statecast.web"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    made.filters |= {
-        "attribute": view_models.attribute,
-        "json_attribute": view_models.json_attribute,
-        "button_label": command_words.button_label,
-        "plain": view_models.plain,
-        "clock": formatting.clock,
-        "day": formatting.day,
-        "iso": formatting.iso,
-        "shell_word": shlex.quote,
-        "number": lambda count: f"{count:,}",
-        "short": formatting.number,
-        "ago": formatting.ago,
-        "bytes": formatting.size,
-        "lag": formatting.lag,
-    }
-    made.globals |= {
-        "bind": TemplateFunctions.bind,
-        "words": TemplateFunctions.words,
-        "release": VERSION,
-    }
-    return made
-
-
 class PageRenderer:
     """Renders pages for the client of the current request. Any thread; it keeps nothing of it."""
 
     def __init__(self, live: PageRuntime) -> None:
         self.live = live
-        self.templates = environment()
 
     @property
     def rights(self) -> RequestRights:
@@ -143,6 +98,9 @@ class PageRenderer:
         **facts: Any,
     ) -> flask.Response:
         """Render a template. ``script_of`` names the kind of page whose script runs, if another."""
+        # With the templates comes all that words and draws a state: see ``late_views``.
+        from statecast.web.page_templates import environment
+
         name = self.live.settings.title
         controls = [name for name in scripts.CONTROLS if facts.get(name)]
         defaults = {
@@ -165,8 +123,10 @@ class PageRenderer:
             "damaged": self.rights.damaged(self.live.store),
             **self._session(),
         }
-        text = self.templates.get_template(template or f"{kind}.html").render(
-            OPTIONAL | defaults | facts
+        text = (
+            environment()
+            .get_template(template or f"{kind}.html")
+            .render(OPTIONAL | defaults | facts)
         )
         response = flask.Response(text, status, self._headers(kind))
         if defaults["session"]:
@@ -227,12 +187,12 @@ def _packed(page: flask.Response) -> flask.Response:
     page.vary.add("Accept-Encoding")
     if flask.request.query_string or not flask.request.accept_encodings["gzip"]:
         return page
-    page.set_data(gzip.compress(page.get_data(), 6, mtime=0))
+    page.set_data(content_coding.packed(page.get_data(), 6))
     page.content_encoding = "gzip"
     return page
 
 
-def _styles(kind: str, shown: Sequence[picture_rules.Picture]) -> list[str]:
+def _styles(kind: str, shown: Sequence[Picture]) -> list[str]:
     """The style sheets of a kind of page, in the order in which they build on each other."""
     own = {name: ["list.css"] for name in ("list", "rows", "pictures")}
     own |= {name: [f"{name}.css"] for name in ("device", "operator", "sign-in")}

@@ -17,7 +17,7 @@ from statecast.access.grants import Grants
 from statecast.access.patterns import Patterns, narrowed
 from statecast.errors import Malformed, NotAuthenticated, TooLarge, TooManyGuesses
 from statecast.model import Position
-from statecast.web import api, listing, request_rights, sign_in
+from statecast.web import api, request_rights, sign_in
 from statecast.web.request_rights import RightsRuntime
 from statecast.web.rest_requests import read_object
 from statecast.web.rest_responses import json_response
@@ -31,7 +31,6 @@ SHOWN: dict[str, Any] = {
     "groups": [],
     "filters": [],
     "rows_page": None,
-    "rows_per_page": listing.ROWS,
     "usual": (None, None),
     "show": "",
     "hop": "unknown",
@@ -49,7 +48,9 @@ class ShareViews:
 
     def show_share(self) -> ResponseReturnValue:
         """The page that reads the link. It shows nothing before it has the token."""
-        facts = SHOWN | listing.art([])
+        from statecast.web import listing  # one of the modules that draw states: see `late_views`
+
+        facts = SHOWN | {"rows_per_page": listing.ROWS} | listing.art([])
         page = self._page(
             "list",
             Position("", 0),
