@@ -233,6 +233,20 @@ def test_a_commit_of_this_process_ends_a_pause_without_a_poll(reader: Reader, hi
     assert reader.wait() == 0
 
 
+def test_who_waits_for_messages_first_looks_for_those_without_a_hint(
+    reader: Reader, hints: Hints
+) -> None:
+    # given a process that only reads, so that no hint says that a message came
+    reader.wait()
+    reader.read()
+    # when a thread that has found no message before it came waits for messages now
+    reader.news = True
+    hints.pauses = 0
+    # then it finds this one without a pause
+    assert reader.wait(reads_at_hint=False) == 1
+    assert hints.pauses == 0
+
+
 def test_messages_are_expected_once_a_thread_waits_for_them(hints: Hints) -> None:
     # given a notifier in a process that only reads
     reader = Reader(CommitNotifier(lambda: hints))

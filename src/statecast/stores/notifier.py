@@ -110,6 +110,7 @@ class CommitNotifier:
         """
         if not reads_at_hint and not self._expects_messages:
             self._expects_messages = True
+            taken = None  # until now messages came without a hint
             if self._pause is not None:
                 self._pause.expect_messages()
         deadline = self._monotonic() + timeout

@@ -17,7 +17,7 @@ from typing import Any
 import apsw
 
 from statecast import strict_json
-from statecast.model import Delivery
+from statecast.model import Delivery, value_class
 from statecast.stores.counters import Counters
 from statecast.stores.errors import check_queue_bounds
 from statecast.stores.group_commit import GroupCommit
@@ -508,7 +508,7 @@ class SqliteQueue:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Append:
     """Messages that are to be added to a queue, all or none."""
 
