@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -133,7 +133,7 @@ class ProcessStore(CommandStore):
 
     def _without_ended(self, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """These reports, except of processes that have ended and are not withdrawn by another."""
-        others = [name for name in found if not self.session.wants(process_lock(name))]
+        others = self._others(found)
         if not others or self.session.is_held_elsewhere(CARETAKER):
             return found
         with self.database.read() as connection:
@@ -152,7 +152,7 @@ class ProcessStore(CommandStore):
         if not self.session.takes_care():
             return []  # another process looks, and withdraws them
         with self.database.read() as connection:
-            return self._ended(connection, watch_counts.announced(connection))
+            return self._ended(connection, self._others(watch_counts.announced(connection)))
 
     def count_watching(self, process: str, parts: Mapping[int, bytes]) -> None:
         """Publish what the viewers of a serving process watch; it is not durable."""
@@ -163,11 +163,14 @@ class ProcessStore(CommandStore):
         """These parts of all processes, except of those that have ended."""
         with self.database.read() as connection:
             found = watch_counts.read(connection, parts)
-            ended = self._ended(connection, sorted({row.process for row in found}))
+            ended = self._ended(connection, self._others(sorted({row.process for row in found})))
         return [row for row in found if row.process not in ended]
 
-    def _ended(self, connection: Any, processes: Sequence[str]) -> list[str]:
-        others = [one for one in processes if not self.session.wants(process_lock(one))]
+    def _others(self, processes: Iterable[str]) -> list[str]:
+        """Those that are not this process."""
+        return [one for one in processes if not self.session.wants(process_lock(one))]
+
+    def _ended(self, connection: Connection, others: Sequence[str]) -> list[str]:
         return leases.ended(connection, self.database.address.schema, others)
 
     def probe(self) -> None:
