@@ -2,7 +2,9 @@
 
 A thread waits for the lock of the lease file, and keeps it for no time: who was waiting then asks
 for the lease. Several processes may wait: they wait for a shared lock, which the holder excludes.
-The thread cannot be stopped. It ends with the process, or once the lease is free.
+The thread cannot be stopped: only the lock or a signal ends a wait in the kernel, and to close the
+file does not. It ends with the process, or once the lease is free; until then it keeps a descriptor
+and some KB. Who stands by again meanwhile has a second one. docs/design/store.md has alternatives.
 """
 
 from __future__ import annotations
