@@ -84,7 +84,6 @@ def test_only_some_encodings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         ("seen", ["b", "c"]),
         ("seen and encoded", ["b", "c", "a"]),
         ("seen and changed", ["b", "c"]),
-        ("sent to who is up to date", ["b", "c"]),
         ("removed and forgotten", ["b", "c"]),
         ("all cleared", []),
     ],
@@ -101,9 +100,6 @@ def test_an_encoding_goes_with_its_entry(case: str, kept: list[str]) -> None:
         states.see("a", START + 5)
         if case.endswith("changed"):
             states.update([update("a", 4)])
-    elif case.startswith("sent"):
-        states.update([update("a", 4)])
-        assert states.entries["a"].new_item() == states.entries["a"].new_item()
     elif case.startswith("removed"):
         states.update([update("a", 4, None)])
         states.entries["a"].item()

@@ -209,14 +209,22 @@ def test_a_value_that_is_refused_is_not_written_before_it_is_checked(value: Any)
     "value",
     [{}, {"mood": 1_769_860_800_000, "größe": -(2**63)}, [], ["open", "nach \u2028"], 2**63 - 1],
 )
-def test_what_was_written_fast_of_texts_and_whole_numbers_is_read_fast(value: Any) -> None:
-    assert strict_json.decode_own(strict_json.encode_checked(value)) == value
+def test_what_was_written_of_texts_and_long_numbers_is_read_fast(value: Any) -> None:
+    assert strict_json.decode_checked(strict_json.encode_checked(value)) == value
+
+
+@given(json_values)
+def test_what_was_checked_is_read_fast_as_with_care(value: Any) -> None:
+    checked = strict_json.check(value)
+    for text in (strict_json.encode_checked(checked), strict_json.encode(checked)):
+        assert same(strict_json.decode_checked(text), strict_json.decode(text))
+        assert same(strict_json.decode_checked(text.decode()), strict_json.decode(text))
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"mood":}', b"\xff", b"NaN", b'{"a":1} x'])
 def test_what_was_not_written_so_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError):
-        strict_json.decode_own(text)
+        strict_json.decode_checked(text)
 
 
 @given(json_values)

@@ -116,16 +116,6 @@ class Entry:
         """Whether the device is expected to be seen within some time."""
         return self._encoded.settings.deadline(self) is not None
 
-    @property
-    def is_encoded(self) -> bool:
-        """Whether the encoding is kept."""
-        return self._item is not None
-
-    def new_item(self) -> bytes:
-        """What ``item`` returns, for one message only: the encoding is not kept."""
-        item = self._item
-        return encoding.item(self, self._encoded.settings) if item is None else item
-
     def item(self) -> bytes:
         """The device in a ``states`` event, as JSON. The encoding is kept for others."""
         if self._item is None:
@@ -189,7 +179,7 @@ class LatestStates:
             else:
                 replaced.setdefault(update.device, before)
                 self._order[before.place] = None
-                if before.is_encoded:
+                if before._item is not None:
                     self._encoded.discard(update.device)
             entry = self.entries[update.device] = Entry(update, self._encoded)
             entry.place = len(self._order)

@@ -20,7 +20,7 @@ from statecast.model import ShownUpdate
 from statecast.settings import Settings
 
 MOST_COMPARED = 100_000
-"""Bytes of states that one tick compares: about 5 ms."""
+"""Bytes of states that one tick compares: about 2 ms."""
 
 
 class StatePatches:
@@ -49,7 +49,7 @@ class StatePatches:
         device = entry.device
         item = self._full_items.get(device)
         if item is None:
-            item = self._full_items[device] = entry.new_item()
+            item = self._full_items[device] = encoding.item(entry, self._settings)
         return item
 
     def _patch(self, entry: Entry) -> bytes | None:

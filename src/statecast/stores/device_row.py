@@ -26,7 +26,7 @@ def update_of(row: Row, reading: Reading) -> Update:
     """The update of a whole row, with no time later than now."""
     _, device, version, offset, seen, state, changed_at, seen_at, *more = row
     source, id_, by, silent_after, reader, _, fields, _, arrived_at, clock, commands, *_ = more
-    times = strict_json.decode_own(fields)
+    times = strict_json.decode_checked(fields)
     if max(changed_at, seen_at or 0, arrived_at, *times.values()) > reading.latest(offset):
         changed_at, arrived_at = (reading.past(one, offset) for one in (changed_at, arrived_at))
         seen_at = None if seen_at is None else reading.past(seen_at, offset, seen)

@@ -185,17 +185,12 @@ def encode_small(value: Any) -> bytes | None:
     return encoded if simple else None
 
 
-def decode_own(text: bytes) -> Any:
-    """Read what ``encode_checked`` wrote of texts and whole numbers, in a tenth of the time.
+decode_checked: Callable[[bytes | str], Any] = orjson.loads
+"""Read JSON that was checked before it was written, in a tenth of the time of ``decode``.
 
-    Never for what came from outside: it takes what ``decode`` refuses, like two equal names.
-    """
-    return orjson.loads(text)
-
-
-def decode_checked(text: bytes | str) -> Any:
-    """Read JSON that was checked before it was written, in half the time of ``decode``."""
-    return _plain_decoder.decode(text if isinstance(text, str) else text.decode())
+Never for what came from outside: it takes what ``decode`` refuses, like two equal names. It raises
+ValueError for what is no JSON.
+"""
 
 
 def check_characters(value: Any) -> None:
@@ -354,6 +349,5 @@ def _skip(text: str, at: int) -> int:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)
-_plain_decoder = json.JSONDecoder()
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _splitter = json.JSONDecoder(parse_int=len, parse_float=len)
