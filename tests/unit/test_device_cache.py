@@ -11,12 +11,13 @@ from typing import Any
 import apsw
 import pytest
 
-from statecast.errors import Refused
+from statecast.errors import Refused, StoreUnavailable
 from statecast.model import Change
-from statecast.stores.clock_watch import Reading
 from statecast.stores.limits import Limits
+from statecast.stores.retention import TOMBSTONE_MS
 from statecast.stores.sqlite import device_cache, devices
-from statecast.stores.sqlite.device_cache import DeviceCache
+from statecast.stores.sqlite.connection_pool import Purpose
+from statecast.stores.sqlite.device_cache import DeviceCache, WrittenDevice
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock
 
@@ -26,10 +27,9 @@ class Counted(DeviceCache):
 
     taken = 0
 
-    def get(self, row: Any, reading: Reading) -> Any:
-        found = super().get(row, reading)
-        self.taken += found is not None
-        return found
+    def device_of(self, known: WrittenDevice) -> Any:
+        self.taken += 1
+        return super().device_of(known)
 
 
 class Open:
@@ -40,6 +40,7 @@ class Open:
         self.clock = VirtualClock()
         self.store = SqliteStore(path, Limits(), self.clock)
         self.cache = self.store._cache = Counted()
+        self.queue = self.store.queue("queue")
         self.set(a={"b": 1})
         self.cache.taken = 0
 
@@ -157,3 +158,119 @@ def test_a_device_of_many_stamps_is_parsed_again(
     # when it is written, then from its row
     opened.set(d=4)
     assert opened.cache.taken == 1
+
+
+# While nothing else writes, no row is read
+
+
+def rows_read_by(opened: Open, write: Callable[[], Any]) -> int:
+    """How many statements of a write read rows of devices."""
+    read: list[str] = []
+
+    def trace(cursor: apsw.Cursor, sql: str, bindings: Any) -> bool:
+        if sql.startswith(devices.DEVICES.select) and "json_each" in sql:
+            read.append(sql)
+        return True
+
+    with opened.store.database._use(Purpose.WRITE) as writer:
+        writer.exec_trace = trace
+    write()
+    writer.exec_trace = None
+    return len(read)
+
+
+def by_reports_and_queues(opened: Open) -> None:
+    opened.store.announce("this", {})
+    opened.queue.append([b"x"])
+    assert opened.queue.acknowledge_and_receive({}, 1, 1000) != []
+
+
+def by_a_write_of_this_process(opened: Open) -> None:
+    with opened.store.database.write() as connection:
+        connection.execute("DELETE FROM devices WHERE device = 'nothing'")
+
+
+def by_repair(opened: Open) -> None:
+    assert opened.store.repair() == []
+
+
+def by_forgetting_the_device(opened: Open) -> None:
+    opened.store.forget_device("pillow")
+
+
+def by_another_connection(opened: Open) -> None:
+    connection = apsw.Connection(str(opened.path))
+    connection.execute("DELETE FROM totals")
+    connection.close()
+
+
+def by_a_commit_that_failed(opened: Open) -> None:
+    """The transaction has written everything, and its end fails."""
+
+    def failing(*arguments: Any) -> None:
+        raise apsw.FullError
+
+    with pytest.MonkeyPatch.context() as patched, suppress(Exception):
+        patched.setattr(devices, "forget_tombstones", failing)
+        opened.set(lost=True)
+
+
+@pytest.mark.parametrize(
+    ("happened", "read"),
+    [
+        (by_nothing, 0),
+        (by_reports_and_queues, 0),
+        (by_a_write_of_this_process, 1),
+        (by_repair, 1),
+        (by_forgetting_the_device, 1),
+        (by_another_connection, 1),
+        (by_another_process, 1),
+        (by_a_transaction_that_failed, 1),
+        (by_a_commit_that_failed, 1),
+        (by_a_clock_set_back, 1),
+    ],
+)
+def test_rows_are_read_unless_nothing_else_has_written(
+    opened: Open, happened: Callable[[Open], None], read: int
+) -> None:
+    # given a device that was written twice in a row, and then something happened
+    opened.set(d=1)
+    happened(opened)
+    # when it is written, then its row is read unless it is certainly as it was written
+    assert rows_read_by(opened, lambda: opened.set(d=2)) == read
+    assert opened.set(d=3)["d"] == 3
+    assert opened.store.check() == []
+
+
+def test_what_was_written_before_another_write_is_read_again(opened: Open) -> None:
+    # given two devices in the cache, of which another process changes one
+    opened.set("chair", n=1)
+    by_another_process(opened)
+    # when the other one is written, and the cache is right again from there on
+    opened.set("chair", n=2)
+    opened.set("chair", n=3)
+    # then the changed one is still read when it is written next
+    assert rows_read_by(opened, lambda: opened.set("chair", n=4)) == 0
+    assert opened.set(d=4) == {"a": {"b": 1}, "c": 2, "d": 4}
+
+
+def test_a_device_whose_mark_was_deleted_comes_back(opened: Open) -> None:
+    # given a removed device, whose mark is deleted by a commit after its time
+    opened.store.edit(Change("pillow", "delete", {}))
+    opened.clock.advance(TOMBSTONE_MS + 1000)
+    opened.set("chair", n=1)
+    # when the device is written again
+    assert opened.set(e=5) == {"e": 5}
+    # then it has a row of its own
+    found = opened.store.get("pillow")
+    assert found is not None and (found.version, found.state) == (1, b'{"e":5}')
+
+
+def test_a_write_to_a_row_that_is_gone_is_not_lost(opened: Open) -> None:
+    # given a row that disappeared although nothing else may have written: a defect of ours
+    with opened.store.database.write(keeps_devices=True) as connection:
+        connection.execute("DELETE FROM devices WHERE device = 'pillow'")
+    # when it is written, then that fails, and works at the next attempt
+    with pytest.raises(StoreUnavailable):
+        opened.set(d=4)
+    assert opened.set(d=4) == {"d": 4}

@@ -26,6 +26,9 @@ PROGRESS_STEPS = 20_000
 class Database(StoreConnections):
     """The file, from open to close. Every method may be called from any thread."""
 
+    device_writes = 0
+    """Transactions of this process that may have written devices without their cache."""
+
     # -- transactions
 
     @contextmanager
@@ -51,23 +54,34 @@ class Database(StoreConnections):
 
     @contextmanager
     def write(
-        self, durable: bool = True, notify: bool = True, messages_only: bool = False
+        self,
+        durable: bool = True,
+        notify: bool = True,
+        messages_only: bool = False,
+        *,
+        keeps_devices: bool = False,
+        on_commit: Callable[[], None] | None = None,
     ) -> Iterator[StoreConnection]:
         """An exclusive transaction, committed when the block ends; then on disk if ``durable``.
 
         Without ``notify`` it ends no ``wait``: it is nothing that readers read. ``messages_only``:
         it brings messages for queues at most, so it ends none of processes that only read.
+        ``keeps_devices``: it writes no device, or only through the cache of devices. ``on_commit``
+        is called after the commit, before the next transaction begins.
         """
         changed = False
         with self.translated(), self._own_turn(), self._use(Purpose.WRITE) as connection:
             connection.set_durable(durable)
             self._begin(connection)
+            self.device_writes += not keeps_devices
             try:
                 self._check_version(connection)
                 before = connection.total_changes()
                 yield connection
                 changed = connection.total_changes() != before
                 rows(connection, "COMMIT")
+                if on_commit is not None:
+                    on_commit()
             except BaseException:
                 if connection.in_transaction:
                     rows(connection, "ROLLBACK")

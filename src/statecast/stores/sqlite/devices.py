@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -12,7 +12,7 @@ import apsw
 
 from statecast import names, strict_json
 from statecast.access.patterns import EVERYTHING, Patterns, following, name_ranges
-from statecast.errors import RowDamaged, StatecastError
+from statecast.errors import RowDamaged, StatecastError, StoreUnavailable
 from statecast.merge.apply import Stamps
 from statecast.merge.device_clock import DeviceClock
 from statecast.stores.batch import DeviceState
@@ -111,16 +111,19 @@ def load(
     reading: Reading,
 ) -> tuple[dict[str, DeviceState], list[Damaged]]:
     """The named devices that exist, and the damaged rows among them."""
+    if reader.known(DEVICES.name):  # each whole row is examined: it may be mended
+        cache.clear()
+    loaded, unread = cache.unchanged(devices, reading)
+    if not unread:
+        return loaded, []
     found = fetch(
         connection,
         DEVICES,
         "WHERE device IN (SELECT value FROM json_each(?))",
-        (strict_json.encode_checked(list(devices)).decode(),),
+        (strict_json.encode_checked(unread).decode(),),
     )
-    loaded: dict[str, DeviceState] = {}
-    unknown = found
-    if not reader.known(DEVICES.name):  # else each whole row is examined: it may be mended
-        loaded, unknown = cache.split(found, reading)
+    equal, unknown = cache.split(found, reading)
+    loaded |= equal
     whole, damaged = reader.examine(DEVICES, unknown, content_fault)
     loaded |= {row[1]: replace(device_state_of(row, reading), stored=row) for row in whole}
     missing = set(devices) - loaded.keys() - {one.device for one in damaged}
@@ -159,6 +162,7 @@ def save(
             loaded.key = first(connection, f"{DEVICES.insert} RETURNING id", row)[0]
         elif loaded.stored is None:  # rebuilt of a damaged row: its times are not proven
             whole.append((*row, loaded.key))
+            cache.forget(loaded.record.device)
             continue
         elif steady_of(loaded.stored[1:]) != steady_of(row):
             whole.append((*row, loaded.key))
@@ -167,11 +171,26 @@ def save(
         cache.put((loaded.key, *row), loaded, now)
     for sql, written in ((DEVICES.update, whole), (UPDATE_OTHERS, others)):
         if written:
-            connection.executemany(sql, written)
+            update(connection, cache, sql, written)
+
+
+def update(
+    connection: apsw.Connection, cache: DeviceCache, sql: str, written: Sequence[Row]
+) -> None:
+    """Change rows, each of which must be there. Raises StoreUnavailable."""
+    before = connection.total_changes()
+    connection.executemany(sql, written)
+    if connection.total_changes() - before != len(written):  # no write may be lost
+        cache.clear()
+        raise StoreUnavailable("A device changed while it was written; try again.")
 
 
 def forget_tombstones(
-    connection: apsw.Connection, reader: RowReader, counters: Counters, now: int
+    connection: apsw.Connection,
+    reader: RowReader,
+    cache: DeviceCache,
+    counters: Counters,
+    now: int,
 ) -> None:
     """Delete a few of the tombstones that are too old.
 
@@ -183,9 +202,10 @@ def forget_tombstones(
         "WHERE removed_at IS NOT NULL AND removed_at < ? ORDER BY removed_at LIMIT ?",
         (now - TOMBSTONE_MS, FORGET_AT_ONCE),
     )
-    for key, _, _, offset, *_ in old:
+    for key, name, _, offset, *_ in old:
         if history.forget(connection, counters, "device = ?", (key,), FORGET_AT_ONCE):
             rows(connection, "DELETE FROM devices WHERE id = ?", (key,))
+            cache.forget(name)
             counters.forgotten = max(counters.forgotten, offset)
 
 

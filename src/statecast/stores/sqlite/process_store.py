@@ -37,7 +37,7 @@ class SqliteProcessStore(SqlitePart):
 
     def emit(self, events: Sequence[Event]) -> None:
         """Pass application events to every serving process, in their order; kept for 60 s."""
-        with self.database.write(durable=False) as connection:
+        with self.database.write(durable=False, keeps_devices=True) as connection:
             changes.emit(connection, self.rows, self._watch.uptime(), events)
 
     def take_events(self) -> None:
@@ -53,7 +53,7 @@ class SqliteProcessStore(SqlitePart):
         self._hold(process)
         with (
             self._refusals.taken() as refusals,
-            self.database.write(durable=False, notify=False) as connection,
+            self.database.write(durable=False, notify=False, keeps_devices=True) as connection,
         ):
             counters = counter_row.load(connection, self.rows)
             self._watch.check(counters)

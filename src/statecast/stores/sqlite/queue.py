@@ -206,7 +206,7 @@ class SqliteQueue:
         """
         if not acknowledged and not self._may_have_more and not self._has_visible():
             return []
-        with self.database.write(durable=False, notify=False) as connection:
+        with self.database.write(durable=False, notify=False, keeps_devices=True) as connection:
             record = self.open_record(connection)
             for receipt, ids in acknowledged.items():
                 self._acknowledge(connection, record, receipt, ids)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ from statecast.stores.sqlite.access_store import SqliteAccessStore
 from statecast.stores.sqlite.command_store import SqliteCommandStore
 from statecast.stores.sqlite.database import Database
 from statecast.stores.sqlite.device_cache import DeviceCache
+from statecast.stores.sqlite.driver import data_version
 from statecast.stores.sqlite.file_lock import FileLease
 from statecast.stores.sqlite.process_store import SqliteProcessStore
 from statecast.stores.sqlite.queue import Append, QueueWriter, SqliteQueue
@@ -143,7 +144,7 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
         Raises LeaseLost when ``term`` is not the source's newest; StoreUnavailable means that
         nothing was written.
         """
-        with self._refusals.taken() as refusals, self.database.write() as connection:
+        with self._refusals.taken() as refusals, self._write_devices() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
             key = self._source(connection, source, term)
@@ -161,7 +162,7 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
     ) -> Committed:
         """As ``commit``; the messages leave the queue of this name in the same transaction."""
         rows = self.queue(queue)
-        with self._refusals.taken() as refusals, self.database.write() as connection:
+        with self._refusals.taken() as refusals, self._write_devices() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
             key = self._source(connection, queue, term)
@@ -175,6 +176,16 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
             self._add(batch, messages)
             self._save(connection, batch, refusals)
         return batch.result()
+
+    @contextmanager
+    def _write_devices(self, *, messages_only: bool = False) -> Iterator[apsw.Connection]:
+        """A transaction that writes devices through their cache."""
+        database, cache = self.database, self._cache
+        with database.write(
+            messages_only=messages_only, keeps_devices=True, on_commit=cache.confirm
+        ) as connection:
+            cache.begin((connection, data_version(connection), database.device_writes))
+            yield connection
 
     @staticmethod
     def _add(batch: Batch, messages: Sequence[Message]) -> None:
@@ -205,7 +216,7 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
         messages_only = all(isinstance(one.write, Append) for one in group)
         with (
             self._refusals.taken() as refusals,
-            self.database.write(messages_only=messages_only) as connection,
+            self._write_devices(messages_only=messages_only) as connection,
         ):
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
@@ -246,7 +257,7 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
 
         The row is deleted if nothing is refused. Raises NotFound.
         """
-        with self._refusals.taken() as refusals, self.database.write() as connection:
+        with self._refusals.taken() as refusals, self._write_devices() as connection:
             counters = counter_row.load(connection, self.rows)
             now = self._watch.check(counters)
             found = quarantine.readable(connection, self.rows, number)
@@ -356,7 +367,7 @@ class SqliteStore(SqliteAccessStore, SqliteCommandStore, SqliteProcessStore):
         totals.add(connection, self.rows, batch.totals(evicted, refusals))
         age_from = self._watch.age_from(now)
         history.trim(connection, batch.versions, counters, self.limits, now, age_from)
-        devices.forget_tombstones(connection, self.rows, counters, age_from)
+        devices.forget_tombstones(connection, self.rows, self._cache, counters, age_from)
         counter_row.save(connection, self.rows, counters)
 
     def _check_clock(self, connection: apsw.Connection) -> Counters:
