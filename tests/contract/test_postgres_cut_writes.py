@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import postgres_proxy
 from postgres_proxy import Cut, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.access.records import AuditEntry
@@ -118,21 +117,9 @@ WRITES = {
 
 
 @pytest.fixture
-def name(postgres_server: PostgresServer) -> Iterator[str]:
-    with postgres_server.created() as made:
-        yield made
-
-
-@pytest.fixture
 def other(postgres_server: PostgresServer) -> Iterator[str]:
     with postgres_server.created() as made:
         yield made
-
-
-@pytest.fixture
-def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
-    with postgres_proxy.before(postgres_server) as proxy:
-        yield proxy
 
 
 def opened(url: str) -> closing[Any]:

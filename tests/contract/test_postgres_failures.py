@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 
-import postgres_proxy
 from postgres_proxy import Cut, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.access.records import AuditEntry
@@ -38,18 +37,6 @@ from statecast.testing import FakeSource
 from statecast.testing.values import change, message
 from tests.conftest import installed
 from tools import system_parts
-
-
-@pytest.fixture
-def name(postgres_server: PostgresServer) -> Iterator[str]:
-    with postgres_server.created() as made:
-        yield made
-
-
-@pytest.fixture
-def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
-    with postgres_proxy.before(postgres_server) as proxy:
-        yield proxy
 
 
 def opened(url: str) -> closing[PostgresStore]:

@@ -5,13 +5,11 @@ What costs most is not a query but a round trip, for which the server wakes one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 import pytest
 
-import postgres_proxy
 from postgres_proxy import EXECUTE, FLUSH, ROW, SYNC, PostgresProxy
 from postgres_server import PostgresServer
 from statecast.broadcast.process_reports import ProcessReports
@@ -34,18 +32,6 @@ class Asked(NamedTuple):
     statements: int
     rows: int
     bytes: int
-
-
-@pytest.fixture
-def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
-    with postgres_proxy.before(postgres_server) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def name(postgres_server: PostgresServer) -> Iterator[str]:
-    with postgres_server.created() as made:
-        yield made
 
 
 def opened(url: str) -> closing[PostgresStore]:

@@ -6,7 +6,7 @@ statistics. A plan that was good while the table was small must not read it whol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 
@@ -68,12 +68,6 @@ MANY_HANDLED = """
     INSERT INTO reacted (reaction, device, "offset", state)
         SELECT 'mail', device, "offset", '' FROM devices WHERE device LIKE 'old/%';
 """
-
-
-@pytest.fixture
-def name(postgres_server: PostgresServer) -> Iterator[str]:
-    with postgres_server.created() as made:
-        yield made
 
 
 Turn = Callable[[PostgresStore, int], None]

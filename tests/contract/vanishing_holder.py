@@ -8,9 +8,6 @@ It needs a network of its own: ``unshare --net python vanishing_holder.py POSTGR
 
 from __future__ import annotations
 
-import fcntl
-import socket
-import struct
 import subprocess
 import sys
 import time
@@ -20,14 +17,13 @@ import psycopg
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
+from loopback import set_loopback
 from postgres_server import USER, PostgresServer
 from statecast.errors import StoreUnavailable
 from statecast.stores import open_store
 from statecast.stores.contract import Store
 from statecast.testing import change, message
 
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-"""From linux/sockios.h and linux/if.h."""
 SECONDS = 10.0
 """Within which another process must have the lease, and can write."""
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -65,15 +61,6 @@ while True:
     break
 store.close()
 """
-
-
-def set_loopback(up: bool) -> None:
-    """Without it packets are lost in silence: no FIN, no RST, no acknowledgement."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = struct.pack("16sH14x", b"lo", 0)
-        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, asked))[1]
-        flags = flags | IFF_UP if up else flags & ~IFF_UP
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags))
 
 
 def has_written(store: Store, term: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from statecast.broadcast.watch_request import WatchRequest
 from statecast.errors import Malformed
 from statecast.model import Event, Watching
 
@@ -53,3 +54,11 @@ class FakeBroadcaster:
 
     def on_event(self, listener: Callable[[Event], None]) -> None:
         self.listener = listener
+
+
+class StrictBroadcaster(FakeBroadcaster):
+    """Refuses the requests that the real one refuses."""
+
+    def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
+        WatchRequest.parse(request, 1000)
+        return super().watch(viewer, request)

@@ -20,9 +20,7 @@ from server_process import ScriptProcess
 from azurite_server import free_port
 from statecast import strict_json, timestamps
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores import open_store
 from statecast.stores.contract import Store
-from statecast.stores.limits import Limits
 from statecast.testing import oracle
 from statecast.timestamps import now
 
@@ -98,13 +96,6 @@ class Flow:
             gone = message.get("delete")
             states[message["device"]] = None if gone else oracle.merged(before, message["state"])
         return {device: state for device, state in states.items() if state is not None}
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    opened = open_store(store_url, Limits(), begin_epoch=False)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

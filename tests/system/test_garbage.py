@@ -14,9 +14,7 @@ from server_process import ServerProcess, statecast
 
 from statecast import strict_json
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores import open_store
 from statecast.stores.contract import Store
-from statecast.stores.limits import Limits
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.timestamps import now
 
@@ -55,13 +53,6 @@ def start(tmp_path: Path) -> Iterator[Callable[[], ServerProcess]]:
     yield starter
     for one in started:
         one.kill()
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    opened = open_store(store_url, Limits(), begin_epoch=False)
-    yield opened
-    opened.close()
 
 
 def test_the_neighbours_of_garbage_are_applied(

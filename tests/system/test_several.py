@@ -16,9 +16,7 @@ from server_process import ServerProcess
 
 from statecast import strict_json
 from statecast.sources.embedded_queue import EmbeddedQueue
-from statecast.stores import open_store
 from statecast.stores.contract import Store
-from statecast.stores.limits import Limits
 
 APP = """
 from flask import Flask
@@ -32,13 +30,6 @@ def shout():
     live.emit("message", {"data": "from one"}, namespace="/test")
     return "shouted"
 """
-
-
-@pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
-    opened = open_store(store_url, Limits(), begin_epoch=False)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 import socketio as stock
 from endpoint import serving
 from slow_proxy import slow_proxy
+from stock_clients import NUMBERS, in_javascript
 
 from statecast.broadcast.broadcaster import Broadcaster
 from statecast.model import Event
@@ -29,10 +29,8 @@ from statecast.stores import open_store
 from tests.fakes.open_readers import open_readers
 from tests.fakes.saying import say
 
-SCRIPT = Path(__file__).with_name("stock_client.js")
 UPGRADES = int(os.environ.get("TEST_STATECAST_UPGRADES", "100"))
 """Sessions upgraded while they are talked to; more by the environment."""
-NUMBERS = 40
 AT_ONCE = 20
 """All that they say at the same time stays below what the application lets wait."""
 TRANSPORTS = {"default": None, "polling": ["polling"], "websocket": ["websocket"]}
@@ -90,12 +88,6 @@ def counting() -> Counting:
     return Counting(ping_interval=0.5, ping_timeout=20)
 
 
-def javascript(node: Any, address: str, transports: str, sessions: int) -> list[dict[str, Any]]:
-    finished = node.run(SCRIPT, address, transports, str(sessions), str(NUMBERS), timeout=150)
-    assert finished.returncode == 0, finished.stderr
-    return [json.loads(line) for line in finished.stdout.splitlines()]
-
-
 @contextmanager
 def on_the_way(address: str, way: str) -> Iterator[str]:
     """The address to connect to.
@@ -118,7 +110,7 @@ def test_the_javascript_client(node: Any, counting: Counting, transports: str, w
         serving(counting.hub, counting.broadcaster, counting.settings) as server,
         on_the_way(server, way) as address,
     ):
-        (said,) = javascript(node, address, transports, 1)
+        (said,) = in_javascript(node, address, transports, 1)
         reason = counting.left.get(timeout=10)
 
     # then all of it came, once and in order, over the transport it should
@@ -138,7 +130,9 @@ def test_upgrades_under_load_lose_and_double_nothing(node: Any, counting: Counti
     with serving(counting.hub, counting.broadcaster, counting.settings) as address:
         all_said: list[dict[str, Any]] = []
         while len(all_said) < UPGRADES:
-            all_said += javascript(node, address, "default", min(AT_ONCE, UPGRADES - len(all_said)))
+            all_said += in_javascript(
+                node, address, "default", min(AT_ONCE, UPGRADES - len(all_said))
+            )
 
     # then all were upgraded, and each side heard the other whole and in order
     assert [said["error"] for said in all_said] == [None] * UPGRADES

@@ -23,11 +23,10 @@ import pytest
 import socketio as stock
 from raw_socket import POLLING, OnPolling, request
 from server_process import ScriptProcess, ServerProcess
+from stock_clients import NUMBERS, in_javascript
 
 from tests.waiting import wait_for
 
-SCRIPT = Path(__file__).with_name("stock_client.js")
-NUMBERS = 40
 APP = f"""
 import asyncio, os
 from flask import Flask
@@ -80,16 +79,10 @@ def server(
     started.kill()
 
 
-def javascript(node: Any, address: str, transports: str, sessions: int) -> list[dict[str, Any]]:
-    finished = node.run(SCRIPT, address, transports, str(sessions), str(NUMBERS), timeout=150)
-    assert finished.returncode == 0, finished.stderr
-    return [json.loads(line) for line in finished.stdout.splitlines()]
-
-
 @pytest.mark.parametrize("transports", ["polling", "default"])
 def test_stock_clients_of_javascript(node: Any, server: ServerProcess, transports: str) -> None:
     # when 50 clients connect at once, count, are counted towards, and leave
-    all_said = javascript(node, server.address, transports, 50)
+    all_said = in_javascript(node, server.address, transports, 50)
     # then all of it came to each, once, and the default ones were upgraded
     assert [said["error"] for said in all_said] == [None] * 50
     for said in all_said:

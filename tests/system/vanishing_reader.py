@@ -5,30 +5,21 @@ It needs a network of its own: ``unshare --net --map-root-user python vanishing_
 
 from __future__ import annotations
 
-import fcntl
 import socket
-import struct
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from loopback import set_loopback
 from statecast import Statecast
 from statecast.flask import runtime_of
 from statecast.server.server import BackgroundServer
-
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-"""From linux/sockios.h and linux/if.h."""
-
-
-def set_loopback(up: bool) -> None:
-    """Without it packets are lost in silence: no FIN, no RST, no acknowledgement."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = struct.pack("16sH14x", b"lo", 0)
-        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, asked))[1]
-        flags = flags | IFF_UP if up else flags & ~IFF_UP
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags))
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

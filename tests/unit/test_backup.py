@@ -19,6 +19,7 @@ from statecast.stores.limits import Limits
 from statecast.stores.sqlite import backup, schema
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
+from tests.fakes.killed_store import kill
 
 pytestmark = pytest.mark.bare
 
@@ -196,18 +197,6 @@ def test_a_backup_that_is_not_whole_is_none(
 
 
 # Restore
-
-
-def kill(store: SqliteStore) -> None:
-    """What the end of a killed process leaves."""
-    database = store.database
-    for connection in list(database._open):
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.close()
-    database._closed = True
-    database._file.close()
-    assert database._lock is not None
-    database._lock.abandon()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from statecast.stores.sqlite.connection_pool import Purpose
 from statecast.stores.sqlite.log_note import Note, Salts
 from statecast.stores.sqlite.store import SqliteStore
 from statecast.testing import VirtualClock, change, message
+from tests.fakes.killed_store import kill
 
 pytestmark = pytest.mark.bare
 
@@ -50,18 +51,6 @@ def say(store: SqliteStore, first: int, last: int) -> None:
     for number in range(first, last):
         state = {"n": number, "text": "x" * 500}
         store.commit("queue", 1, [message(f"m{number}", change(f"d{number % 10}", state))])
-
-
-def kill(store: SqliteStore) -> None:
-    """What the end of a killed process leaves."""
-    database = store.database
-    for connection in list(database._open):
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.close()
-    database._closed = True
-    database._file.close()
-    assert database._lock is not None
-    database._lock.abandon()
 
 
 # A backup in the place of the store, with the old log beside it

@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
-from statecast.broadcast.watch_request import WatchRequest
 from statecast.realtime.polling import PollingEndpoint
 from statecast.realtime.protocol import websocket
 from tests.fakes.asgi_client import AsgiRequest
-from tests.fakes.fake_broadcaster import FakeBroadcaster
+from tests.fakes.fake_broadcaster import StrictBroadcaster
 from tests.fakes.fake_loop import settle
 from tests.fakes.harness import Harness
 
@@ -468,16 +467,10 @@ entries(
 )
 
 
-class Strict(FakeBroadcaster):
-    """Reads wishes as the real one does."""
-
-    def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
-        WatchRequest.parse(request, 1_000)
-        return super().watch(viewer, request)
-
-
 def made() -> Harness:
-    return Harness(loop=asyncio.get_running_loop(), broadcaster=Strict(), namespaces=("/test",))
+    return Harness(
+        loop=asyncio.get_running_loop(), broadcaster=StrictBroadcaster(), namespaces=("/test",)
+    )
 
 
 async def on_websocket(said: list[Said], harness: Harness) -> Reaction:

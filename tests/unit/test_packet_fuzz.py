@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from statecast.broadcast.watch_request import WatchRequest
 from statecast.realtime.protocol import websocket
-from tests.fakes.fake_broadcaster import FakeBroadcaster
+from tests.fakes.fake_broadcaster import StrictBroadcaster
 from tests.fakes.harness import Harness
 
 PACKETS = int(os.environ.get("TEST_STATECAST_PACKETS", "100000"))
@@ -131,14 +130,6 @@ class Grammar:
         return self.spoil(self.make("packet" if dice < 0.9 else "fair"))
 
 
-class Strict(FakeBroadcaster):
-    """Reads wishes as the real one does."""
-
-    def watch(self, viewer: Any, request: Any) -> dict[str, Any]:
-        WatchRequest.parse(request, 1_000)
-        return super().watch(viewer, request)
-
-
 def check(heard: list[Any]) -> int | None:
     """What the server says is always well-formed; the code if it closed."""
     for said in heard:
@@ -154,7 +145,7 @@ def check(heard: list[Any]) -> int | None:
 
 def test_nearly_right_packets_break_nothing(caplog: pytest.LogCaptureFixture) -> None:
     # given a hub with a namespace, on a loop whose time the test moves
-    broadcaster, grammar = Strict(), Grammar(SEED)
+    broadcaster, grammar = StrictBroadcaster(), Grammar(SEED)
     harness = Harness(broadcaster=broadcaster, namespaces=("/test",))
     hub = harness.hub
     outcomes: Counter[int | None] = Counter()
