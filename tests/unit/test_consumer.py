@@ -5,8 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from statecast.stores.leases import LeaseHolder
 from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing import FakeSource, VirtualClock
+from tests.fakes.lease_notices import LeaseNotices
 
 SHORT = 20.0
 """Seconds after which a test gives up; nothing waits that long."""
@@ -158,20 +158,14 @@ def test_one_that_stands_by_is_told_of_the_lease_where_the_store_can_tell(
 ) -> None:
     # given a store that says when a lease is free; without that a consumer asks every hour
     monkeypatch.setattr(lease_standby, "TOLD", 3600.0)
-    waits: queue.Queue[Callable[[], None]] = queue.Queue()
-
-    def await_lease(source: str, on_free: Callable[[], None]) -> SimpleNamespace:
-        waits.put(on_free)
-        return SimpleNamespace(is_over=True)
-
-    harness.store.await_lease = await_lease  # type: ignore[attr-defined]
+    notices = LeaseNotices(harness.store)
     first, said = harness.consumer()
     until(said, "connected")
     second, said = harness.consumer()
-    told = waits.get(timeout=20)
+    _, told = notices.next()
     # when it is told too early, it asks, and waits again
     told()
-    told = waits.get(timeout=20)
+    _, told = notices.next()
     assert second.health.status == "standby"
     # when the lease is free, then it has it
     first.stop()
@@ -184,17 +178,11 @@ def test_a_stop_ends_the_wait_for_a_lease(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_standby, "TOLD", 3600.0)
-    waiting = threading.Event()
-
-    def await_lease(source: str, on_free: Callable[[], None]) -> SimpleNamespace:
-        waiting.set()
-        return SimpleNamespace(is_over=False)
-
-    harness.store.await_lease = await_lease  # type: ignore[attr-defined]
+    notices = LeaseNotices(harness.store, are_over=False)
     _, said = harness.consumer()
     until(said, "connected")
     second, _ = harness.consumer()
-    assert waiting.wait(20)
+    notices.next()
     second.stop()
     second.join(20)
     assert second._has_ended

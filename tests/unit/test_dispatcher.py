@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +35,7 @@ from statecast.stores.limits import Limits
 from statecast.stores.memory.store import MemoryStore
 from statecast.testing.azure import FakeAzure
 from statecast.testing.values import VirtualClock
+from tests.fakes.lease_notices import LeaseNotices
 from waiting import wait_for
 
 ADDRESS = "embedded:hugs"
@@ -422,17 +421,11 @@ def test_one_that_stands_by_is_told_of_the_lease_and_a_stop_ends_its_wait(
 ) -> None:
     # given a store that says when a lease is free; without that a dispatcher asks every hour
     monkeypatch.setattr(lease_standby, "TOLD", 3600.0)
-    waits: queue.Queue[Callable[[], None]] = queue.Queue()
-
-    def await_lease(lease: str, on_free: Callable[[], None]) -> SimpleNamespace:
-        assert lease == command_lease(ADDRESS)
-        waits.put(on_free)
-        return SimpleNamespace(is_over=True)
-
-    scene.store.await_lease = await_lease  # type: ignore[attr-defined]
+    notices = LeaseNotices(scene.store)
     dispatcher = scene.dispatcher
     dispatcher.start()
-    told = waits.get(timeout=20)
+    lease, told = notices.next()
+    assert lease == command_lease(ADDRESS)
     # when the lease is free, then it has it, and puts what was asked
     scene.lease.release()
     asked = scene.ask()
@@ -441,7 +434,7 @@ def test_one_that_stands_by_is_told_of_the_lease_and_a_stop_ends_its_wait(
     # and one that still waits ends at its stop
     second = scene.another()
     second.start()
-    waits.get(timeout=20)
+    notices.next()
     for one in (second, dispatcher):
         one.stop()
         one.join(20)
