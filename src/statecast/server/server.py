@@ -44,6 +44,7 @@ from statecast.server.connection_limits import ConnectionLimiter
 from statecast.server.dated_headers import DatedServerState
 from statecast.server.exposure import refuse_unready
 from statecast.server.http_protocol import HttpLimits, LimitedHttpProtocol
+from statecast.server.malloc_arenas import limit_arenas
 from statecast.server.metrics import MetricsEndpoint
 from statecast.server.readiness import Readiness
 from statecast.server.request_identity import identity_of
@@ -370,6 +371,7 @@ def serve(runtime: Runtime, app: WSGI, *, announce: Callable[[str], None] = say)
         raise BadSetting(
             "Signals reach only the main thread, so serve there; elsewhere use BackgroundServer."
         )
+    limit_arenas()
     logs.begin(settings.log_level, settings.log_format)
     inherited = worker_sockets.from_environment()
     manager = service_manager.from_environment()
