@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from typing import cast
 
 from statecast.model import Cause, Speaker
@@ -15,6 +16,11 @@ def columns(cause: Cause) -> tuple[str, str, str]:
 
 def cause_of(source: str, id_: str, by: str) -> Cause:
     """The cause in the three columns."""
-    speaker, _, sender = by.partition(" ")
     # Few different texts in many rows: each of them once in memory.
-    return Cause(sys.intern(source), id_, cast(Speaker, sys.intern(speaker)), sender)
+    return Cause(sys.intern(source), id_, *_speaker_and_sender(by))
+
+
+@lru_cache(maxsize=1_000)
+def _speaker_and_sender(by: str) -> tuple[Speaker, str]:
+    speaker, _, sender = by.partition(" ")
+    return cast(Speaker, sys.intern(speaker)), sender

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from statecast import strict_json
@@ -24,13 +25,12 @@ Row = tuple[Any, ...]
 
 def update_of(row: Row, reading: Reading) -> Update:
     """The update of a whole row, with no time later than now."""
-    _, device, version, offset, seen, state, changed_at, seen_at, *more = row
-    source, id_, by, silent_after, reader, _, fields, _, arrived_at, clock, commands, *_ = more
-    times = strict_json.decode_checked(fields)
-    if max(changed_at, seen_at or 0, arrived_at, *times.values()) > reading.latest(offset):
+    _, device, version, offset, seen, state, changed_at, seen_at, source, id_, by = row[:11]
+    silent_after, reader, _, fields, _, arrived_at, clock, commands = row[11:19]
+    latest = reading.latest(offset)
+    if changed_at > latest or arrived_at > latest or (seen_at or 0) > latest:
         changed_at, arrived_at = (reading.past(one, offset) for one in (changed_at, arrived_at))
         seen_at = None if seen_at is None else reading.past(seen_at, offset, seen)
-        times = {name: reading.past(time, offset) for name, time in times.items()}
     return Update(
         device,
         version,
@@ -41,11 +41,45 @@ def update_of(row: Row, reading: Reading) -> Update:
         causes.cause_of(source, id_, by),
         silent_after,
         None if reader is None else sys.intern(reader),
-        times,
+        FieldTimes(fields, reading, offset),
         arrived_at,
         DeviceClock.load(clock).behind if clock else None,
         None if commands is None else tuple(strict_json.decode_checked(commands)),
     )
+
+
+class FieldTimes(Mapping[str, int]):
+    """The times of a row's fields, with none later than now.
+
+    They are decoded for the first who asks: the change feed reads many rows, and never does.
+    """
+
+    __slots__ = ("_offset", "_reading", "_text", "_times")
+
+    def __init__(self, text: bytes, reading: Reading, offset: int) -> None:
+        self._text = text
+        self._reading = reading
+        self._offset = offset
+        self._times: dict[str, int] | None = None
+
+    @property
+    def decoded(self) -> dict[str, int]:
+        if self._times is None:
+            times: dict[str, int] = strict_json.decode_checked(self._text)
+            if max(times.values(), default=0) > self._reading.latest(self._offset):
+                past = self._reading.past
+                times = {name: past(time, self._offset) for name, time in times.items()}
+            self._times = times
+        return self._times
+
+    def __getitem__(self, name: str) -> int:
+        return self.decoded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.decoded)
+
+    def __len__(self) -> int:
+        return len(self.decoded)
 
 
 def device_state_of(row: Row, reading: Reading) -> DeviceState:
@@ -57,7 +91,7 @@ def device_state_of(row: Row, reading: Reading) -> DeviceState:
         version=update.version,
         state=None if update.state is None else strict_json.decode_checked(update.state),
         stamps=Stamps.load(stamps),
-        fields=update.fields,
+        fields=FieldTimes(row[14], reading, update.offset).decoded,
         changed_at=update.changed_at,
         seen_at=update.seen_at,
         silent_after=update.silent_after,

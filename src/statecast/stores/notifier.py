@@ -36,10 +36,13 @@ class CommitNotifier:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``make_pause`` is called before the first poll."""
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()  # a signal may come while it is held, and notify
+        self._condition = threading.Condition(self._lock)
         self._commits = 0
         self._polling = False
         """Whether one of the waiting threads polls."""
+        self._sleeping = 0
+        """Threads that wait while another one polls."""
         self._looks_due = 0
         """How often the waiting threads were to look for themselves."""
         self._taken = 0
@@ -69,10 +72,11 @@ class CommitNotifier:
         return self._taken
 
     def notify(self) -> None:
-        with self._condition:
+        with self._lock:
             self._commits += 1
             self._news_at = self._monotonic()
-            self._condition.notify_all()
+            if self._sleeping:
+                self._condition.notify_all()
             if self._polling and self._pause is not None:
                 self._pause.wake()
 
@@ -88,9 +92,10 @@ class CommitNotifier:
 
     def let_others_look(self) -> None:
         """A commit that is nothing to one thread, or known to it, may be news to another one."""
-        with self._condition:
+        with self._lock:
             self._looks_due += 1
-            self._condition.notify_all()
+            if self._sleeping:
+                self._condition.notify_all()
 
     def wait(
         self,
@@ -115,7 +120,7 @@ class CommitNotifier:
                 self._pause.expect_messages()
         deadline = self._monotonic() + timeout
         while True:
-            with self._condition:
+            with self._lock:
                 polls = changed is not None and not self._polling
                 self._polling = self._polling or polls
                 looks_due = self._looks_due
@@ -126,12 +131,14 @@ class CommitNotifier:
             # is new to this one. What is committed from here on is new to the polling thread too.
             if changed is not None and (self._commits != since or changed()):
                 return
-            with self._condition:
+            with self._lock:
                 left = deadline - self._monotonic()
                 if self._commits != since or left <= 0:
                     return
                 if self._looks_due == looks_due:
+                    self._sleeping += 1
                     self._condition.wait(left)
+                    self._sleeping -= 1
 
     def _poll(self, poll: Poll) -> None:
         try:

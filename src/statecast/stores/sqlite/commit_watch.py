@@ -70,15 +70,12 @@ class CommitWatch:
             self._watch(READ | CLOSED)
 
     def wait(self, seconds: float) -> bool:
-        found = [file for file, _ in self._either.poll(math.ceil(seconds * 1000))]
-        if self._woken in found:
+        announced = False
+        for file, _ in self._either.poll(math.ceil(seconds * 1000)):
+            announced = announced or file == self._announced
             with suppress(BlockingIOError):
-                os.eventfd_read(self._woken)
-        if self._announced not in found:
-            return False
-        with suppress(BlockingIOError):
-            os.read(self._announced, EVENT_BYTES)
-        return True
+                os.read(file, EVENT_BYTES)
+        return announced
 
     def wake(self) -> None:
         with suppress(BlockingIOError):  # it counts to 2^64

@@ -44,13 +44,14 @@ class Database(StoreConnections):
             commits, taken = self.notifier.commits, self.notifier.taken
             rows(connection, "BEGIN")
             try:
-                if mark_read:
-                    self._local.version = data_version(connection)
-                    self._local.commits, self._local.taken = commits, taken
+                version = data_version(connection) if mark_read else 0
                 yield connection
             finally:
                 if connection.in_transaction:
                     rows(connection, "COMMIT")
+        if mark_read:  # not after a read that failed: then the next wait ends with what it missed
+            local = self._local
+            local.commits, local.taken, local.version = commits, taken, version
 
     @contextmanager
     def write(
