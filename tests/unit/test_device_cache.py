@@ -12,7 +12,8 @@ import apsw
 import pytest
 
 from statecast.errors import Refused, StoreUnavailable
-from statecast.model import Change
+from statecast.model import Change, Event
+from statecast.stores.leases import reaction_lease
 from statecast.stores.limits import Limits
 from statecast.stores.retention import TOMBSTONE_MS
 from statecast.stores.sqlite import device_cache, devices
@@ -41,6 +42,10 @@ class Open:
         self.store = SqliteStore(path, Limits(), self.clock)
         self.cache = self.store._cache = Counted()
         self.queue = self.store.queue("queue")
+        self.reaction = self.store.reaction("bell", ["*"])
+        lease = self.store.lease(reaction_lease("bell"))
+        assert lease is not None
+        self.lease = lease
         self.set(a={"b": 1})
         self.cache.taken = 0
 
@@ -55,6 +60,7 @@ class Open:
 def opened(tmp_path: Path) -> Iterator[Open]:
     made = Open(tmp_path / "store.db")
     yield made
+    made.lease.release()
     made.store.close()
 
 
@@ -179,8 +185,11 @@ def rows_read_by(opened: Open, write: Callable[[], Any]) -> int:
     return len(read)
 
 
-def by_reports_and_queues(opened: Open) -> None:
+def by_what_writes_no_device(opened: Open) -> None:
     opened.store.announce("this", {})
+    opened.store.count_watching("this", {1: b"{}"})
+    opened.store.emit([Event("/", "rang")])
+    opened.reaction.note("pillow", opened.store.get("pillow"), opened.lease.term)
     opened.queue.append([b"x"])
     assert opened.queue.acknowledge_and_receive({}, 1, 1000) != []
 
@@ -219,7 +228,7 @@ def by_a_commit_that_failed(opened: Open) -> None:
     ("happened", "read"),
     [
         (by_nothing, 0),
-        (by_reports_and_queues, 0),
+        (by_what_writes_no_device, 0),
         (by_a_write_of_this_process, 1),
         (by_repair, 1),
         (by_forgetting_the_device, 1),
@@ -240,6 +249,19 @@ def test_rows_are_read_unless_nothing_else_has_written(
     assert rows_read_by(opened, lambda: opened.set(d=2)) == read
     assert opened.set(d=3)["d"] == 3
     assert opened.store.check() == []
+
+
+def test_what_says_that_it_writes_no_device_writes_none(opened: Open) -> None:
+    # given a connection that notes the tables of changed rows
+    tables: set[str] = set()
+    with opened.store.database._use(Purpose.WRITE) as writer:
+        writer.set_update_hook(lambda kind, database, table, row: tables.add(table))
+    # when everything is written that keeps the devices
+    by_what_writes_no_device(opened)
+    writer.set_update_hook(None)
+    # then they are kept
+    assert "counters" in tables
+    assert "devices" not in tables
 
 
 def test_what_was_written_before_another_write_is_read_again(opened: Open) -> None:

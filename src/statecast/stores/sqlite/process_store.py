@@ -98,7 +98,7 @@ class SqliteProcessStore(SqlitePart):
 
     def count_watching(self, process: str, parts: Mapping[int, bytes]) -> None:
         """Publish what the viewers of a serving process watch; it is not durable."""
-        with self.database.write(durable=False) as connection:
+        with self.database.write(durable=False, keeps_devices=True) as connection:
             counters = counter_row.load(connection, self.rows)
             watch_counts.save(connection, counters, process, parts)
             counter_row.save(connection, self.rows, counters)

@@ -87,7 +87,7 @@ class SqliteReaction:
 
     def note(self, device: str, update: Update | None, term: int) -> None:
         """Note a successful call. Raises LeaseLost."""
-        with self._database.write(durable=False, notify=False) as connection:
+        with self._database.write(durable=False, notify=False, keeps_devices=True) as connection:
             self._check(connection, term)
             if update is None or update.state is None:
                 self._forget(connection, device)
