@@ -84,8 +84,9 @@ def rated(
             running(module, connection, folder, "rate", messages, option) as process,
         ):
             answers.append(process.receive(180))
-    rate, cost = (report.median([result[name] for result in answers]) for name in ("rate", "cost"))
-    return Row(what, rate, "messages/s", bound, f"{cost:.1f} ms of CPU each")
+    rates, costs = ([result[name] for result in answers] for name in ("rate", "cost"))
+    note = f"{report.median(costs):.1f} ms of CPU each"
+    return Row.of(what, rates, "messages/s", bound, note)
 
 
 def running(

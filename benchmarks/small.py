@@ -35,16 +35,17 @@ def rows(quick: bool) -> list[Row]:
     starts, seconds = (1, 5.0) if quick else (5, 57.0)
     with servers.scratch() as folder:
         took = [start(folder) for _ in range(starts)]
-        first, later, memory = idle(folder, COMMAND, seconds)
-        unhinted = idle(folder, WITHOUT_INOTIFY, seconds)
+        own, resident = zip(*(memory(folder) for _ in range(starts)), strict=True)
+        first, later = idle(folder, COMMAND, seconds)
+        _, unhinted = idle(folder, WITHOUT_INOTIFY, seconds)
     minute = "its first minute" if not quick else f"{seconds:g} s"
     return [
         Row.of("small: from the command to the first answer", took, "s", START),
-        Row("small: memory of an idle server, not shared", memory[0], "MB", MEMORY),
-        Row("small: memory of an idle server, resident", memory[1], "MB"),
+        Row.of("small: memory of an idle server, not shared", own, "MB", MEMORY),
+        Row.of("small: memory of an idle server, resident", resident, "MB"),
         Row(f"small: idle server, {minute}", first, "% of a core", IDLE),
         Row("small: idle server, after that", later, "% of a core", IDLE),
-        Row("small: idle server without inotify, after that", unhinted[1], "% of a core", IDLE),
+        Row("small: idle server without inotify, after that", unhinted, "% of a core", IDLE),
     ]
 
 
@@ -62,17 +63,21 @@ def start(folder: Path) -> float:
     return took
 
 
-def idle(
-    folder: Path, command: tuple[str, ...], seconds: float
-) -> tuple[float, float, tuple[float, float]]:
-    """Percents of a core, at first and later; and its memory in MB, its own and resident."""
+def idle(folder: Path, command: tuple[str, ...], seconds: float) -> tuple[float, float]:
+    """Percents of a core, at first and later."""
     with running(folder, command) as (process, _):
         time.sleep(SETTLE)
-        shares = [share(process.pid, seconds) for _ in range(2)]
+        return share(process.pid, seconds), share(process.pid, seconds)
+
+
+def memory(folder: Path) -> tuple[float, float]:
+    """MB of a server that has started: its own (0 where it is not known), and resident."""
+    with running(folder, COMMAND) as (process, _):
+        time.sleep(SETTLE)
         if sys.platform != "linux":
-            return shares[0], shares[1], (0.0, process.memory_info().rss / 1e6)
-        memory = process.memory_full_info()
-        return shares[0], shares[1], (memory.uss / 1e6, memory.rss / 1e6)
+            return 0.0, process.memory_info().rss / 1e6
+        used = process.memory_full_info()
+        return used.uss / 1e6, used.rss / 1e6
 
 
 def share(pid: int, seconds: float) -> float:
