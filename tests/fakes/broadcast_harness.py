@@ -274,3 +274,15 @@ class BroadcastHarness:
     def tick(self) -> None:
         self.change_feed.read_once()
         self.loop.settle()
+
+    def tick_prepared(self, between: Callable[[], object]) -> None:
+        """Deliver as the thread does it with many bytes: something happens before and after the
+        thread compresses."""
+        result = self.change_feed._read(self.change_feed._asked)
+        self.change_feed._advance(result)
+        work = None if result.reset else self.broadcaster.prepare(result.changes)
+        between()
+        if work is not None:
+            work()
+        between()
+        self.change_feed._deliver(result, self.health)

@@ -21,6 +21,7 @@ from statecast.access.reader import Reader
 from statecast.broadcast import broadcaster, encoding, latest_states
 from statecast.broadcast.broadcaster import NOTHING_READABLE, Broadcaster
 from statecast.broadcast.compressor import CatchUp
+from statecast.broadcast.event_output import EventOutput
 from statecast.broadcast.health import HEALTH_INTERVAL
 from statecast.broadcast.latest_commands import KEPT
 from statecast.broadcast.latest_states import Entry
@@ -947,6 +948,24 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
         if dice.random() < 0.7:
             viewer.watch()
     backup, set_back = store.backup(), False
+
+    def meanwhile() -> None:
+        """The viewers go on while a thread compresses the next tick."""
+        viewer = dice.choice(viewers)
+        match dice.choice("vwxsfp--"):
+            case "v":
+                viewer.read(dice.randint(1, 3))
+            case "w":
+                viewer.watch(dice.choice(WATCH_SETS) if viewer.connected else None)
+            case "x":
+                viewer.cut()
+            case "s":
+                harness.loop.settle()
+            case "f":
+                viewer.fill()
+            case "p":
+                harness.loop.let_pass()
+
     for _ in range(dice.randint(5, 40)):
         match dice.choice("cccccchkkttttvvvwwxxslbBrfTTTpppp"):
             case "c":
@@ -960,8 +979,10 @@ def simulate(dice: random.Random, kind: type[Broadcaster] = Broadcaster) -> None
                 store.become(dice.choice(list(store.asked)), dice.choice(["delivered", "done"]))
             case "k":
                 store.ask(dice.choice(DEVICES))
-            case "t":
+            case "t" if dice.random() < 0.5:
                 harness.change_feed.read_once()
+            case "t":
+                harness.tick_prepared(meanwhile)
             case "T":  # as when nothing goes wrong: everybody gets and reads what there is
                 harness.tick()
                 for viewer in viewers:
@@ -1044,6 +1065,7 @@ def _all_is_long(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if "simulation" in request.node.name or "whatever" in request.node.name:
         monkeypatch.setattr(broadcaster, "LEAST_CACHED", 1)
         monkeypatch.setattr(broadcaster, "FAR_BEHIND", 3)
+        monkeypatch.setattr(EventOutput, "compresses", lambda *about: True)
 
 
 class PositionAhead(Broadcaster):

@@ -27,6 +27,7 @@ from statecast.broadcast.compressor import CatchUp, Compressor
 from statecast.broadcast.event_output import EventOutput
 from statecast.broadcast.health import HEALTH_INTERVAL, HealthFeed
 from statecast.broadcast.latest_states import Entry, LatestStates
+from statecast.broadcast.long_tick import LongTick
 from statecast.broadcast.loop_delay import LoopDelay
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
 from statecast.broadcast.presence import Presence
@@ -116,6 +117,8 @@ class Broadcaster:
         """A turn is scheduled."""
         self._event_listeners: list[Callable[[Event], None]] = []
         self._access_listeners: list[AccessListener] = []
+        self._long_tick: LongTick | None = None
+        """The tick whose messages a thread compresses, until it is delivered."""
         self._ticks = 0
         """Reads of changes that were sent."""
         self._requested_resets = 0
@@ -214,6 +217,31 @@ class Broadcaster:
 
     # Changes
 
+    def prepare(self, changes: Changes) -> Callable[[], None] | None:
+        """What a thread can do for changes before they are delivered; see ``ChangeListener``."""
+        changed = [update.device for update in changes.updates]
+        compressing = [
+            (audience, devices, compressions)
+            for audience, devices in self.audiences.watching(changed).items()
+            if (compressions := audience.current.compressions())
+            and self.output.compresses(audience, devices)
+        ]
+        if not compressing:
+            return None
+        entries, replaced = self.states.preview(changes.updates)
+        tick = LongTick(changes, StatePatches(replaced, self.settings))
+        for audience, devices, compressions in compressing:
+            rest, named_epoch = [entries[device] for device in devices], audience.named_epoch
+            while rest:
+                message, rest = self._tick_message(
+                    audience, rest, tick.patches, changes.position, named_epoch
+                )
+                named_epoch = changes.position.epoch
+                message.compressible = True
+                tick.expect(audience, message, compressions)
+        self._long_tick = tick
+        return tick.compress
+
     def on_changes(
         self,
         changes: Changes,
@@ -232,8 +260,12 @@ class Broadcaster:
         self.position = changes.position
         replaced = self.states.update(changes.updates)
         self.sightings.note(changes.seen)
-        patches = StatePatches(replaced, self.settings)
+        tick = self._long_tick
+        if tick is not None and (reset or tick.changes is not changes):
+            tick = self._long_tick = None
+        patches = StatePatches(replaced, self.settings) if tick is None else tick.patches
         self._send_states([update.device for update in changes.updates], patches)
+        self._long_tick = None
         for event in changes.events:
             if event.origin != self._origin:  # else our viewers have it since it was emitted
                 for listener in self._event_listeners:
@@ -314,22 +346,37 @@ class Broadcaster:
         self, audience: Audience, devices: Sequence[str], patches: StatePatches
     ) -> None:
         """Send changed devices to the up-to-date viewers of an audience."""
-        epoch, head = self.position
+        position = self.position
         known = self.states.entries
         entries = [known[device] for device in devices]
-        sends_patches = audience.protocol == PATCHES
-        item_of = patches.item if sends_patches else patches.full_item
         compressible = self.output.compresses(audience, devices)
         while entries and audience.current.size:
-            # Viewers at the head know the epoch and the scope, unless the epoch is new.
-            named = not sends_patches or audience.named_epoch != epoch
-            message, entries = self._states_message(
-                audience, entries, head, item_of=item_of, named=named
+            message, entries = self._tick_message(
+                audience, entries, patches, position, audience.named_epoch
             )
-            audience.named_epoch = epoch
+            audience.named_epoch = position.epoch
             message.compressible = compressible
+            if self._long_tick is not None:
+                message = self._long_tick.ready(audience, message)
             self._sent_states.serve(audience, message.position)
             self.output.to_current(audience, message)
+
+    def _tick_message(
+        self,
+        audience: Audience,
+        entries: list[Entry],
+        patches: StatePatches,
+        position: Position,
+        named_epoch: str,
+    ) -> tuple[OutgoingMessage, list[Entry]]:
+        """The next message for viewers at the head, and the entries that do not fit into it.
+
+        They know the epoch and the scope, unless the epoch is new.
+        """
+        sends_patches = audience.protocol == PATCHES
+        item_of = patches.item if sends_patches else patches.full_item
+        named = not sends_patches or named_epoch != position.epoch
+        return self._states_message(audience, entries, position, item_of=item_of, named=named)
 
     def _sources_of(self, audience: Audience) -> set[str | None]:
         if audience.sources is None:
@@ -340,7 +387,7 @@ class Broadcaster:
         self,
         audience: Audience,
         entries: list[Entry],
-        head: int,
+        head: Position,
         reset: bool = False,
         complete: bool = False,
         *,
@@ -353,8 +400,8 @@ class Broadcaster:
         """
         items = [item_of(entries[0])] if len(entries) == 1 else self._fitting(entries, item_of)
         rest = entries[len(items) :]
-        position = entries[len(items) - 1].offset if rest else head
-        epoch, scope = self.position.epoch, audience.scope
+        position = entries[len(items) - 1].offset if rest else head.offset
+        epoch, scope = head.epoch, audience.scope
         payload = encoding.states(
             epoch if named else None,
             position,
@@ -699,7 +746,8 @@ class Broadcaster:
         if message is None:
             entries, end = self.states.after(subscriber.position, audience)
             missed = self._missed(subscriber, entries)
-            reach, complete = (head, subscriber.complete) if end is None else (end, False)
+            reach = self.position if end is None else self.position._replace(offset=end)
+            complete = subscriber.complete and end is None
             message, _ = self._states_message(audience, missed, reach, subscriber.reset, complete)
             if audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
                 audience.catch_ups[key] = message

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from statecast.broadcast.health import urgent
+from statecast.broadcast.long_tick import may_be_long
 from statecast.broadcast.tick import Tick
 from statecast.errors import StatecastError
 from statecast.model import Position
@@ -56,6 +57,12 @@ class ChangeListener(Protocol):
         ``epoch_history`` comes with the first changes, and again when an epoch has begun. With
         ``reset`` the changes are all states there are, and what was known before is void: the store
         was set back (a restored backup), or this method failed before.
+        """
+
+    def prepare(self, changes: Changes) -> Callable[[], None] | None:
+        """What the thread shall do with changes before ``on_changes`` gets them.
+
+        It is asked only of many bytes, and takes over nothing.
         """
 
     def on_confirmed(self, asked: int) -> None:
@@ -112,6 +119,8 @@ class ChangeFeed:
         listener's own interval. Most commits are none of the viewers' business, like a message that
         comes into the queue or is received from there."""
         self._stop = threading.Event()
+        self._prepared = threading.Event()
+        """The listener has said what this thread can do for the next delivery."""
         self._delivered = threading.Event()
         self._delivered.set()
         self._delivered_at = 0.0
@@ -151,6 +160,7 @@ class ChangeFeed:
 
     def stop(self) -> None:
         self._stop.set()
+        self._prepared.set()
         self._delivered.set()
         self.store.wake()
         if self._thread.ident is not None:
@@ -173,10 +183,36 @@ class ChangeFeed:
             if self._stop.is_set():  # checked after the clear: stop() sets both, and waits for us
                 return
             try:
+                if may_be_long(result.changes) and not result.reset:
+                    self._prepare(result.changes)
                 self.loop.call_soon_threadsafe(self._deliver, result, report)
             except RuntimeError:  # the loop was closed meanwhile
                 return
             self._advance(result)
+
+    def _prepare(self, changes: Changes) -> None:
+        """Do here what the listener wants done before it gets the changes."""
+        answers: list[Callable[[], None]] = []
+
+        def ask() -> None:
+            try:
+                work = self.listener.prepare(changes)
+                if work is not None:
+                    answers.append(work)
+            except Exception:
+                log.exception("changes could not be prepared; they are sent all the same")
+            finally:
+                self._prepared.set()
+
+        self._prepared.clear()
+        self.loop.call_soon_threadsafe(ask)
+        while not self._prepared.wait(0.2) and not self._stop.is_set():
+            pass  # the loop is busy, or has ended
+        try:
+            for work in answers:
+                work()
+        except Exception:
+            log.exception("changes could not be prepared; they are sent all the same")
 
     def _wait_and_read(self) -> tuple[ReadResult, dict[str, Any]]:
         """Wait for a commit, and read it. A store that is away is no change, but a new report.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from statecast.broadcast import encoding
 from statecast.broadcast.sorted_names import SortedNames
@@ -188,6 +188,12 @@ class LatestStates:
         self._names.add(new)
         self._close_gaps()
         return replaced
+
+    def preview(self, updates: Sequence[Update]) -> tuple[dict[str, Entry], dict[str, ShownUpdate]]:
+        """The entries of updates that are not taken over yet, and what they will replace."""
+        entries = {update.device: Entry(update, self._encoded) for update in updates}
+        known = self.entries
+        return entries, {device: known[device] for device in entries if device in known}
 
     def clear(self) -> None:
         self.entries.clear()

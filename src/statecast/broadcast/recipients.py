@@ -10,12 +10,16 @@ Rule: a group never changes. When the outlet of a recipient changes, ``forget_gr
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
+from statecast.broadcast.outgoing_message import Compression, OutgoingMessage, Recipient
 
 FEW = 4
 """Recipients for which a group would cost more than it saves."""
+
+FEW_ASKED = 20
+"""Recipients that are asked how they compress."""
 
 
 class Outlet(Protocol):
@@ -108,6 +112,11 @@ class UpToDate:
 
     def __contains__(self, viewer: object) -> bool:
         return viewer in self._viewers
+
+    def compressions(self) -> set[Compression]:
+        """How messages are compressed for some of them, which most others are like."""
+        some = islice(self._viewers, FEW_ASKED)
+        return {one.compression for one in some if one.compression is not None}
 
     def deliver(self, message: OutgoingMessage) -> None:
         """Write a message to all of them. A viewer that it fills is taken out meanwhile."""
