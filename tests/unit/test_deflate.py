@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.broadcast.subscriptions import Audience
 from statecast.model import Event
 from statecast.realtime import encoding
-from statecast.realtime.encoding import LEAST_DEFLATED, MOST_DEFLATED
+from statecast.realtime.encoding import LEAST_DEFLATED, LEAST_IN_THREAD, MOST_DEFLATED
 from statecast.realtime.protocol import deflate, websocket
 from statecast.realtime.protocol.websocket import BINARY, CONTINUATION, PING, TEXT
 from tests.fakes.broadcast_harness import BroadcastHarness, FakeClient
@@ -311,6 +312,74 @@ def test_an_event_is_compressed_once_for_those_who_agreed(
     assert [texts(one) for one in written(harness, agreed)] == [[(is_compressed, text)]] * number
     assert [texts(one) for one in written(harness, others)] == [[(False, text)]] * len(others)
     assert len(calls) == is_compressed
+
+
+def emitted_by_a_thread(harness: Harness, *events: Event) -> None:
+    """A thread emits these one after the other; then the loop does what that asks for."""
+
+    def emit() -> None:
+        for event in events:
+            harness.hub.publish(event)
+
+    thread = threading.Thread(target=emit)
+    thread.start()
+    thread.join()
+    harness.loop.take_call()
+    harness.loop.settle()
+
+
+LONG = json.dumps(["happy " * LEAST_IN_THREAD]).encode()[: LEAST_IN_THREAD - 2] + b'"]'
+SHORT = json.dumps(["sad " * LEAST_DEFLATED]).encode()
+
+
+def test_a_long_event_is_compressed_by_the_thread_that_emits_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    harness = Harness()
+    agreed = clients(harness, 9, (b"sec-websocket-extensions", b"permessage-deflate"))
+    others = clients(harness, 9)
+    by_loop: list[bool] = []
+    compress = deflate.deflate
+
+    def noted(data: bytes) -> bytes:
+        by_loop.append(threading.current_thread() is threading.main_thread())
+        return compress(data)
+
+    monkeypatch.setattr(deflate, "deflate", noted)
+
+    def read() -> tuple[list[list[tuple[bool, str]]], list[list[tuple[bool, str]]]]:
+        return (
+            [texts(one) for one in written(harness, agreed)],
+            [texts(one) for one in written(harness, others)],
+        )
+
+    # given a first long event, of which it is not known whether somebody takes it compressed
+    emitted_by_a_thread(harness, Event("/", "moods", LONG))
+    first = read()
+    assert by_loop == [True]
+
+    # when there is a second one, between short ones
+    short, long = Event("/", "mood", SHORT), Event("/", "moods", LONG)
+    emitted_by_a_thread(harness, short, long, short)
+
+    # then only the short ones are left to the loop, and all arrive in order, the same as before
+    by_agreed, by_others = read()
+    assert sorted(by_loop[1:]) == [False, True, True]
+    assert [one[1:2] for one in by_agreed] == first[0]
+    assert [one[1:2] for one in by_others] == first[1]
+    assert {text[:6] for one in by_agreed for _, text in one[::2]} == {'42["mo'}
+    assert [[is_compressed for is_compressed, _ in one] for one in by_agreed] == [[True] * 3] * 9
+    assert [[is_compressed for is_compressed, _ in one] for one in by_others] == [[False] * 3] * 9
+
+    # and what the thread compressed is sent as it is where rights were set up meanwhile
+    monkeypatch.setattr(type(harness.hub.readers), "has_rules", True)
+    emitted_by_a_thread(harness, long)
+    assert read() == (first[1], first[1])
+
+    # after which no thread compresses any more
+    by_loop.clear()
+    emitted_by_a_thread(harness, long)
+    assert by_loop == []
 
 
 # States, and who may know the length of what

@@ -12,7 +12,7 @@ PACKET, FRAME, DEFLATED, DEFLATED_FRAME = "socketio", "websocket", "deflated", "
 """Under which an ``OutgoingMessage`` keeps its encodings."""
 LEAST_DEFLATED, MOST_DEFLATED = 200, 300_000
 """Bytes of packets that are compressed. A smaller one gains little; a larger one, which only an
-application's event can be, would take more than a millisecond of the loop."""
+application's event can be, would take milliseconds."""
 LEAST_IN_THREAD = 16_384
 """Bytes of a message that is worth the way to a thread and back, which costs the loop 22 us."""
 
@@ -96,6 +96,12 @@ def _is_worth_it(plain: bytes) -> bool:
 
 SOCKETIO = Deflation(DEFLATED, packet)
 """Of a Socket.IO packet, for a WebSocket and for a response to long polling."""
+
+
+def was_sent_compressed(message: OutgoingMessage) -> bool:
+    """Whether a WebSocket got the message compressed."""
+    frames = message.encodings.get(DEFLATED_FRAME)
+    return frames is not None and frames is not message.encodings.get(FRAME)
 
 
 def _frames(text: bytes, message: OutgoingMessage) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any
 
+from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.errors import BadSetting
 from statecast.http.head import RequestHead
 from statecast.http.throttled_log import ThrottledLog
@@ -100,6 +101,8 @@ class Hub:
             count=broadcaster.count_room,
             inline=inline,
         )
+        self._compresses_events = False
+        """WebSockets got the last long event compressed. Any thread reads it."""
         self._unknown: set[str] = set()
         """Namespaces that no viewer can join, and that the log has already named."""
         broadcaster.on_event(self.apply_event)
@@ -206,13 +209,28 @@ class Hub:
 
     def publish(self, event: Event) -> None:
         """Let an event take effect here. Any thread; what one does stays in its order."""
-        if not self._calls.post(self.apply_event, event, size=event.size):
+        size = event.size
+        message = self._compressed(event) if size >= encoding.LEAST_IN_THREAD else None
+        if not self._calls.post(self.apply_event, event, message, size=size):
             self.dropped.add(event.namespace, 1, NO_LOOP)
 
-    def apply_event(self, event: Event) -> None:
-        """Let an event take effect here. Loop's thread only."""
+    def _compressed(self, event: Event) -> OutgoingMessage | None:
+        """A long event, compressed by the thread that emits it; None: the loop does what it needs.
+
+        The thread cannot know who will get it, so it goes by the last long event.
+        """
+        if not self._compresses_events or event.kind != "emit" or self._calls.is_loop_thread():
+            return None
+        message = encoding.event(event)
+        message.compressible = True
+        if encoding.SOCKETIO.is_due(message):
+            encoding.SOCKETIO.compress(message)
+        return message
+
+    def apply_event(self, event: Event, message: OutgoingMessage | None = None) -> None:
+        """Let an event take effect here; ``message``, if it is made already. Loop's thread only."""
         if event.kind == "emit":
-            self.emit(event)
+            self.emit(event, message)
         elif event.kind == "close_room":
             self._close_room(event)
         elif event.kind == "rights":
@@ -221,7 +239,7 @@ class Hub:
             for sid in event.rooms:
                 self._move(event.kind, sid, event.name)
 
-    def emit(self, event: Event) -> int:
+    def emit(self, event: Event, message: OutgoingMessage | None = None) -> int:
         """Send an event; to how many sockets it was written. Loop's thread only."""
         namespace = self._namespaces.get(event.namespace)
         if namespace is None:
@@ -230,13 +248,16 @@ class Hub:
         groups = namespace.groups(event.rooms, event.skip)
         if not groups.size:
             return 0
-        message = encoding.event(event)
+        if message is None:
+            message = encoding.event(event)
         # An event does not say whose data is in it, so its length is no secret only without rights.
         message.compressible = groups.size > 1 and not self.readers.has_rules
         written = groups.write(message) + sum(socket.offer(message) for socket in groups.others)
         if written < groups.size:
             self._count_dropped(event.namespace, groups.others, groups.size - written)
         self.sent_bytes += len(event.data) * written
+        if len(event.data) >= encoding.LEAST_IN_THREAD:
+            self._compresses_events = encoding.was_sent_compressed(message)
         return written
 
     def is_room(self, namespace: str, name: str) -> bool:
