@@ -119,7 +119,9 @@ class Entry:
     def item(self) -> bytes:
         """The device in a ``states`` event, as JSON. The encoding is kept for others."""
         if self._item is None:
-            item = encoding.item(self, self._encoded.settings)
+            # Copied, because orjson makes it in a larger block and gives the rest back. That left
+            # 0.3 KB of holes for each of 100,000 devices.
+            item = bytes(memoryview(encoding.item(self, self._encoded.settings)))
             if isinstance(self._state, bytes):
                 self._state = len(self._state)
             self._item = item
