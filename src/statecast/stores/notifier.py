@@ -175,7 +175,10 @@ class CommitNotifier:
         return pause.has_hints and self._monotonic() >= self._distrusted_until
 
     def _is_of_another_process(self) -> bool:
-        """Note a hint, and say whether it must be: a process gets those of its own commits too."""
+        """Note a hint, and say whether it seems to be: a process gets those of its own commits too.
+
+        One that comes before ``notify`` is taken for another process's, and costs a read.
+        """
         self._taken += 1
         self._surprises = 0
         before, self._commits_at_hint = self._commits_at_hint, self._commits

@@ -88,9 +88,10 @@ class Database(StoreConnections):
                     rows(connection, "ROLLBACK")
                 raise
         if changed and notify:
-            self.notifier.notify()
             assert self._lock is not None
+            # First, so that a thread of this process that waits wakes once, for both.
             self._lock.announce(messages_only=messages_only)
+            self.notifier.notify()
 
     def _begin(self, connection: StoreConnection) -> None:
         """Begin to write, behind the processes that wait already. Raises apsw.BusyError."""
