@@ -16,8 +16,8 @@ import drill
 import pytest
 
 import namespaces
-from conftest import installed
 from postgres_server import PostgresServer
+from tests.conftest import installed
 from tools import system_parts
 
 MESSAGES = int(os.environ.get("TEST_STATECAST_MESSAGES", "3000"))

@@ -18,13 +18,13 @@ from server_process import HERE, ServerProcess
 
 import nginx_server
 from child_process import started
-from conftest import installed
 from postgres_server import USER, PostgresServer
 from statecast import strict_json
 from statecast.stores import open_store
 from statecast.stores.limits import Limits
 from statecast.testing import oracle
 from statecast.testing.azure import FakeAzure
+from tests.conftest import installed
 from tools import system_parts
 from waiting import wait_for as wait_until
 

@@ -21,6 +21,7 @@ from statecast.access import patterns as sets
 from statecast.access.patterns import Patterns
 from statecast.access.records import AccessRecord
 from statecast.broadcast import encoding
+from statecast.broadcast.catch_up_messages import CatchUpMessages
 from statecast.broadcast.change_feed import ChangeFeed
 from statecast.broadcast.command_feed import CommandFeed
 from statecast.broadcast.compressor import CatchUp, Compressor
@@ -46,11 +47,8 @@ from statecast.stores.changes import Changes
 from statecast.stores.contract import Store
 from statecast.stores.epoch_history import EpochHistory
 
-MAX_CATCH_UPS = 16
-"""Messages for viewers that lag, kept per audience until the next change or heartbeat: many
-returning viewers share them."""
 LEAST_CACHED = 1_000
-"""Bytes of such a message that is worth compressing for the viewers that share it."""
+"""Bytes of a message for viewers that lag that is worth compressing for those that share it."""
 FAR_BEHIND = 32
 """Offsets by which a viewer lags that probably gets a long message."""
 TURN_SECONDS = 0.005
@@ -112,6 +110,7 @@ class Broadcaster:
         """Viewers with a position that is not known here, with their question to the feed."""
         self._lagging: dict[Subscriber, CatchUp | None] = {}
         """Viewers that get a message in the next turns; some have one that was compressed."""
+        self._catch_up_messages = CatchUpMessages()
         self._compressor = Compressor(self._on_compressed)
         self._turn_begun = False
         """A turn is scheduled."""
@@ -296,6 +295,7 @@ class Broadcaster:
     def _forget_messages(self) -> None:
         """Make no more use of messages for viewers that lag: they are out of date."""
         self.audiences.forget_messages()
+        self._catch_up_messages.clear()
         self._compressor.forget_messages()
         self._lagging = dict.fromkeys(self._lagging)
 
@@ -732,25 +732,24 @@ class Broadcaster:
             and audience.size > 1
             and self.position.offset - subscriber.position > FAR_BEHIND
             and (len(audience.patterns) == 1 or not self.has_rules())
-            and subscriber.standing not in audience.catch_ups
+            and self._kept_message(subscriber) is None
         )
+
+    def _kept_message(self, subscriber: Subscriber) -> OutgoingMessage | None:
+        audience, head = subscriber.audience, self.position.offset
+        return self._catch_up_messages.get(audience, subscriber.standing, head)
 
     def _next_message(self, subscriber: Subscriber) -> OutgoingMessage:
         """What a viewer lacks next. Viewers of one audience at one position share the message."""
-        audience, head = subscriber.audience, self.position.offset
-        if audience.catch_ups_head != head:
-            audience.catch_ups.clear()
-            audience.catch_ups_head = head
-        key = subscriber.standing
-        message = audience.catch_ups.get(key)
+        audience, message = subscriber.audience, self._kept_message(subscriber)
         if message is None:
             entries, end = self.states.after(subscriber.position, audience)
             missed = self._missed(subscriber, entries)
             reach = self.position if end is None else self.position._replace(offset=end)
             complete = subscriber.complete and end is None
             message, _ = self._states_message(audience, missed, reach, subscriber.reset, complete)
-            if audience.size > 1 and len(audience.catch_ups) < MAX_CATCH_UPS:
-                audience.catch_ups[key] = message
+            if audience.size > 1:
+                self._catch_up_messages.keep(audience, subscriber.standing, message)
                 devices = (one.device for one in missed)
                 is_long = len(message.payload) >= LEAST_CACHED
                 message.compressible = is_long and self.output.may_compress(audience, devices)

@@ -41,7 +41,7 @@ class SightingFeed:
             if entry is None:
                 continue
             for audience in self._audiences.watching([device]):
-                audience.catch_ups.clear()  # they carry the time before
+                audience.outdated += 1  # its messages carry the time before
             if entry.has_deadline:
                 if not self._waiting:
                     self._call_later(SEEN_INTERVAL, self._send)

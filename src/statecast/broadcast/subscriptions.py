@@ -10,7 +10,7 @@ per audience.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from statecast.access import patterns as sets
 from statecast.broadcast.outgoing_message import OutgoingMessage, Recipient
@@ -26,8 +26,6 @@ class Audience:
     """The viewers of one set of devices."""
 
     __slots__ = (
-        "catch_ups",
-        "catch_ups_head",
         "current",
         "everything",
         "exact",
@@ -35,6 +33,7 @@ class Audience:
         "missed_commands",
         "missed_seen",
         "named_epoch",
+        "outdated",
         "patterns",
         "prefixes",
         "protocol",
@@ -60,10 +59,8 @@ class Audience:
         """How many viewers watch this set, up to date or not."""
         self.named_epoch = ""
         """That of the last message to all viewers at the head which named the position whole."""
-        self.catch_ups: dict[Hashable, OutgoingMessage] = {}
-        """Messages for viewers that lag, by where each of them is: they are shared."""
-        self.catch_ups_head = -1
-        """The store's offset for which ``catch_ups`` were made."""
+        self.outdated = 0
+        """How often ``CatchUpMessages`` of the audience became out of date."""
         self.missed_seen: tuple[tuple[int, int, int], OutgoingMessage | None] | None = None
         """The newest ``seen`` message for viewers that were away, and for which of them it is."""
         self.missed_commands: (
@@ -125,7 +122,7 @@ class Audience:
 
     def forget_messages(self) -> None:
         """Make no more use of messages for viewers that lag: they are out of date."""
-        self.catch_ups.clear()
+        self.outdated += 1
         self.missed_seen = self.missed_commands = None
 
 
