@@ -596,7 +596,8 @@ def test_a_store_that_takes_nothing_is_not_called_the_queue(eyes: Eyes, here: Si
     def full(*arguments: object, **options: object) -> None:
         raise DiskFull("/secret/path is full.", public="The disk of the store is full.")
 
-    commit, here.runtime.store.commit = here.runtime.store.commit, full
+    store: Any = here.runtime.store
+    commit, store.commit_received = store.commit_received, full
     here.send("pillow", mood="sad")
 
     # Then each part of the page names the store
@@ -608,7 +609,7 @@ def test_a_store_that_takes_nothing_is_not_called_the_queue(eyes: Eyes, here: Si
     assert "Queue away" not in page.locator("body").inner_text()
 
     # And when it takes messages again, nothing was lost
-    here.runtime.store.commit = commit
+    store.commit_received = commit
     eyes.until("document.querySelector('[data-device=pillow] .cloud').dataset.mood === 'sad'")
     eyes.until(f"{away}.hidden")
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from statecast.merge.stamps import OLD, Branch, Stamps, fold
+from statecast.merge.stamps import OLD, SEQUENCED, TIME_BITS, Branch, Stamps, fold
 from statecast.model import Change, Stamp
 from statecast.testing import change
 
@@ -46,6 +46,16 @@ def test_a_replacement_and_a_deletion_are_one_stamp_at_the_root() -> None:
     # a late one leaves what is newer
     late = after(merge(1, a=1), merge(3, b=1), (2, change(kind="delete"))).root
     assert late == Branch(Stamp(2, 0, 3), Stamp(3, 0, 2), {"b": Stamp(3, 0, 2)})
+
+
+def test_stamps_of_long_sequences_come_back_as_they_were_written() -> None:
+    # given a vendor's sequence above a time: such a number has more than 64 bits
+    long = Stamp(SEQUENCED, (2**53 - 1 << TIME_BITS) + 1_767_225_600_000, 1)
+    stamps = Stamps(root=long, newest=SEQUENCED, floor=long._replace(order=0), size=1)
+    # when it is written and read, then each bit of it is there
+    read = Stamps.load(stamps.dump())
+    assert (read.root, read.floor) == (long, long._replace(order=0))
+    assert isinstance(read.latest.sequence, int)
 
 
 def test_stamps_come_back_as_they_were_written() -> None:

@@ -82,7 +82,7 @@ class Stamps:
 
         Raises ValueError, TypeError, KeyError or IndexError for damaged data.
         """
-        floor, newest, deadline, root, numbers, *rest = strict_json.decode_checked(data)
+        floor, newest, deadline, root, numbers, *rest = strict_json.decode_numbers(data)
         table = [
             OLD,
             *(

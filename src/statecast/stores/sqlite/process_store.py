@@ -84,6 +84,7 @@ class SqliteProcessStore(SqlitePart):
         with self.database.write(durable=False) as connection:
             changes.withdraw(connection, process)
             counters = counter_row.load(connection, self.rows)
+            self._watch.check(counters)  # the next process will not know of a step until now
             watch_counts.forget(connection, counters, process)
             counter_row.save(connection, self.rows, counters)
         if process in self._held:
