@@ -25,7 +25,9 @@ from statecast.realtime.authenticator import (
     LIMIT,
     NO_ANSWER,
     Authenticator,
+    Found,
     NotAdmitted,
+    Outcome,
     Visit,
 )
 from statecast.realtime.readers import ENDED, TAKEN_AWAY, Admission, Readers
@@ -550,6 +552,65 @@ def test_an_application_says_that_rights_have_changed(user: str | None, asked: b
     scene.readers.rights_changed(user)
     scene.loop.settle()
     assert page.gone() == (["jones/pillow"] if asked else [])
+
+
+class Questions:
+    """Questions to an application, which the test answers."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.open: list[Callable[[Outcome], None]] = []
+        scene.authenticator.identify = self.identify  # type: ignore[method-assign]
+
+    def identify(self, visit: Visit, done: Callable[[Outcome], None]) -> None:
+        self.open.append(done)
+
+    def answer(self, outcome: Outcome) -> None:
+        self.open.pop(0)(outcome)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_application_is_asked_about_a_few_pages_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    """All at once were more than may wait: thousands of pages were disconnected every minute."""
+    # given five pages, and an application that is asked about two at once
+    monkeypatch.setattr("statecast.realtime.readers.ASKED_AT_ONCE", 2)
+    scene = Scene(ask=Application())
+    pages = [scene.page(Visit(Credentials(), HEAD)) for _ in range(5)]
+    questions = Questions(scene)
+    # when it is to be asked about all of them, after a minute or because it says so
+    if changed:
+        scene.readers.rights_changed(None)
+    else:
+        scene.loop.advance(ASK_AGAIN)
+        scene.deliver()
+    # then each answer brings the next question, and all of them stay
+    found = scene.policy.identify(Credentials(), lambda: {"smith/*": "read"})
+    for left in (2, 2, 2, 2, 1):
+        assert len(questions.open) == left
+        questions.answer(Found(found, {}, scene.loop.time()))
+    scene.loop.settle()
+    assert not questions.open
+    assert [page.gone() for page in pages] == [["jones/pillow"]] * 5
+    assert [page.ended for page in pages] == [None] * 5
+
+
+def test_who_waits_too_long_for_the_question_may_do_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a page that waits until the application has answered about another one, which leaves
+    monkeypatch.setattr("statecast.realtime.readers.ASKED_AT_ONCE", 1)
+    scene = Scene(ask=Application())
+    first, second, third = (scene.page(Visit(Credentials(), HEAD)) for _ in range(3))
+    questions = Questions(scene)
+    scene.readers.rights_changed(None)
+    scene.readers.remove(second)
+    # when the answer takes longer than one holds
+    scene.loop.advance(ASK_AGAIN + 1)
+    questions.answer(NotAdmitted(503, NO_ANSWER, 1))
+    # then both are disconnected, and no question is left
+    assert (first.ended, second.ended, third.ended) == (NO_ANSWER, None, NO_ANSWER)
+    assert not questions.open
 
 
 def test_an_application_that_gives_no_answer_any_more_allows_nothing() -> None:

@@ -4,6 +4,8 @@ Rule 1: a reader is judged again before the states of the snapshot in which its 
 Rule 2: it is judged from memory, and only if a record changed on which its identity rests, if its
 time is over, or if the application is to be asked again: the others cost nothing.
 Rule 3: who may do nothing any more is disconnected, with a sentence.
+Rule 4: the application is asked about a few readers at a time, because thousands may be due at
+once. Who waits for that longer than an answer holds may do nothing any more.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from statecast.broadcast.outgoing_message import Recipient
 from statecast.http.head import RequestHead
 from statecast.realtime.authenticator import (
     ASK_AGAIN,
+    NO_ANSWER,
     Authenticator,
     Found,
     NotAdmitted,
@@ -38,6 +41,8 @@ TAKEN_AWAY = "You may see nothing here any more; sign in as somebody who may, or
 
 
 NO_VISIT = Visit(Credentials())
+ASKED_AT_ONCE = 64
+"""Readers about whom the application is asked again at the same time."""
 
 
 class ConnectedReader(Recipient, Protocol):
@@ -101,6 +106,11 @@ class Readers:
         """A heap: when, a number that no other has, who. Those of the past are skipped."""
         self._to_ask: deque[tuple[float, ConnectedReader]] = deque()
         """Whom the application is to be asked about, in the order of the times."""
+        self._line: deque[tuple[float, ConnectedReader, ReaderEntry]] = deque()
+        """Those of them who are due, since when (monotonic)."""
+        self._asked = 0
+        """About how many the application is being asked."""
+        self._asking = False
         self._numbers = itertools.count()
         self._anonymous = Reader(ANONYMOUS, policy.grants(ANONYMOUS))
         self.on_rights_changed: Callable[[], None] = lambda: None
@@ -229,7 +239,8 @@ class Readers:
         self.authenticator.forget_answers()
         for one, entry in list(self._entries.items()):
             if entry.visit is not None and user in (None, "", entry.identity.name):
-                self._ask(one, entry)
+                self._line.append((self._monotonic(), one, entry))
+        self._ask_next()
         self.on_rights_changed()
 
     def _judge(self, readers: Iterable[ConnectedReader]) -> None:
@@ -267,18 +278,39 @@ class Readers:
             at, one = self._to_ask.popleft()
             entry = self._entries.get(one)
             if entry is not None and entry.visit is not None and entry.ask_at == at:
+                self._line.append((now, one, entry))
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Ask about those in line, as many as may be asked about at once."""
+        if self._asking:
+            return  # an answer came at once; the loop below goes on
+        self._asking = True
+        while self._line and self._asked < ASKED_AT_ONCE:
+            since, one, entry = self._line.popleft()
+            if self._entries.get(one) is not entry:
+                continue
+            if self._monotonic() - since > ASK_AGAIN:
+                self._end(one, NO_ANSWER)
+            else:
                 self._ask(one, entry)
+        self._asking = False
 
     def _ask(self, one: ConnectedReader, entry: ReaderEntry) -> None:
         visit = entry.visit
         assert visit is not None
+        self._asked += 1
 
         def done(decision: Admission | NotAdmitted) -> None:
-            if self._entries.get(one) is not entry:
-                return  # it has left, or was renewed
-            if isinstance(decision, NotAdmitted):
-                self._end(one, TAKEN_AWAY if decision.status == 403 else decision.sentence)
-            else:
-                self.add(one, decision)
+            self._asked -= 1
+            if self._entries.get(one) is entry:  # it has not left, nor was it renewed
+                self._renew(one, decision)
+            self._ask_next()
 
         self.admit(visit, done)
+
+    def _renew(self, one: ConnectedReader, decision: Admission | NotAdmitted) -> None:
+        if isinstance(decision, NotAdmitted):
+            self._end(one, TAKEN_AWAY if decision.status == 403 else decision.sentence)
+        else:
+            self.add(one, decision)
