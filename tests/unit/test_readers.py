@@ -595,6 +595,41 @@ def test_an_application_is_asked_about_a_few_pages_at_a_time(
     assert [page.ended for page in pages] == [None] * 5
 
 
+def test_rights_that_change_while_the_application_answers_are_asked_for_again() -> None:
+    # given a question that is open when rights change once more
+    scene = Scene(ask=Application())
+    page = scene.page(Visit(Credentials(), HEAD))
+    questions = Questions(scene)
+    scene.readers.rights_changed(None)
+    scene.readers.rights_changed(None)
+    # when the first answer tells of the rights before, and the second one of those after
+    for grants in ({"*": "read"}, {"smith/*": "read"}):
+        found = scene.policy.identify(Credentials(), lambda grants=grants: grants)
+        questions.answer(Found(found, {}, scene.loop.time()))
+    scene.loop.settle()
+    # then the page has those after
+    assert page.gone() == ["jones/pillow"]
+
+
+def test_an_answer_that_was_on_its_way_when_rights_changed_is_not_kept() -> None:
+    # given an application whose rights change while it answers
+    application, changes = Application(), [True]
+
+    def ask(head: RequestHead, address: str) -> Any:
+        answer = application(head, address)
+        if changes.pop():
+            scene.authenticator.forget_answers()
+        changes.append(False)
+        return answer
+
+    scene = Scene(ask=ask)
+    scene.page(Visit(Credentials(), HEAD))
+    # when another page of the user comes, then the application is asked; and not for the third
+    scene.page(Visit(Credentials(), HEAD))
+    scene.page(Visit(Credentials(), HEAD))
+    assert application.asked == 2
+
+
 def test_who_waits_too_long_for_the_question_may_do_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -95,6 +95,8 @@ class Authenticator:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answers: OrderedDict[tuple[Any, ...], tuple[float, Any]] = OrderedDict()
         """Of the application, by what it can know a user by; with the times of the questions."""
+        self._forgotten = 0
+        """How often the answers were forgotten."""
         self._lock = threading.Lock()
         """For the answers."""
 
@@ -107,6 +109,7 @@ class Authenticator:
     def forget_answers(self) -> None:
         """Rights have changed that the application knows of. Any thread."""
         with self._lock:
+            self._forgotten += 1
             self._answers.clear()
 
     @property
@@ -183,10 +186,13 @@ class Authenticator:
         key = known_by(head, visit.given.address)
         with self._lock:
             at, answer = self._answers.get(key, (float("-inf"), None))
+            forgotten = self._forgotten
         if now - at < ASK_AGAIN:
             return at, answer
         answer = ask(head, visit.given.address)
         with self._lock:
+            if forgotten != self._forgotten:  # rights changed meanwhile, maybe after the answer
+                return now, answer
             self._answers[key] = now, answer
             self._answers.move_to_end(key)
             if len(self._answers) > MAX_ANSWERS:

@@ -68,7 +68,7 @@ Decision = Callable[[Admission | NotAdmitted], None]
 class ReaderEntry:
     """What is kept of a reader whose rights can change."""
 
-    __slots__ = ("ask_at", "identity", "visit")
+    __slots__ = ("ask_at", "identity", "question", "visit")
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
@@ -76,6 +76,8 @@ class ReaderEntry:
         """If the application is to be asked again."""
         self.ask_at = 0.0
         """When (monotonic)."""
+        self.question = 0
+        """The number of the last one. The answer to one before may be out of date."""
 
 
 class Readers:
@@ -106,7 +108,7 @@ class Readers:
         """A heap: when, a number that no other has, who. Those of the past are skipped."""
         self._to_ask: deque[tuple[float, ConnectedReader]] = deque()
         """Whom the application is to be asked about, in the order of the times."""
-        self._line: deque[tuple[float, ConnectedReader, ReaderEntry]] = deque()
+        self._line: dict[ConnectedReader, float] = {}
         """Those of them who are due, since when (monotonic)."""
         self._asked = 0
         """About how many the application is being asked."""
@@ -239,7 +241,7 @@ class Readers:
         self.authenticator.forget_answers()
         for one, entry in list(self._entries.items()):
             if entry.visit is not None and user in (None, "", entry.identity.name):
-                self._line.append((self._monotonic(), one, entry))
+                self._line.setdefault(one, self._monotonic())
         self._ask_next()
         self.on_rights_changed()
 
@@ -278,7 +280,7 @@ class Readers:
             at, one = self._to_ask.popleft()
             entry = self._entries.get(one)
             if entry is not None and entry.visit is not None and entry.ask_at == at:
-                self._line.append((now, one, entry))
+                self._line.setdefault(one, now)
         self._ask_next()
 
     def _ask_next(self) -> None:
@@ -287,8 +289,9 @@ class Readers:
             return  # an answer came at once; the loop below goes on
         self._asking = True
         while self._line and self._asked < ASKED_AT_ONCE:
-            since, one, entry = self._line.popleft()
-            if self._entries.get(one) is not entry:
+            one = next(iter(self._line))
+            since, entry = self._line.pop(one), self._entries.get(one)
+            if entry is None or entry.visit is None:
                 continue
             if self._monotonic() - since > ASK_AGAIN:
                 self._end(one, NO_ANSWER)
@@ -300,10 +303,13 @@ class Readers:
         visit = entry.visit
         assert visit is not None
         self._asked += 1
+        entry.question += 1
+        question = entry.question
 
         def done(decision: Admission | NotAdmitted) -> None:
             self._asked -= 1
-            if self._entries.get(one) is entry:  # it has not left, nor was it renewed
+            # It has not left, was not renewed, and no right has changed since the question.
+            if self._entries.get(one) is entry and entry.question == question:
                 self._renew(one, decision)
             self._ask_next()
 
