@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from statecast.broadcast.outgoing_message import OutgoingMessage
 from statecast.broadcast.subscriptions import Audience
 
-MAX_BYTES = 16_000_000
+MAX_BYTES = 4_000_000
 """Of their payloads. With the frames of some transports, the compressed one among them, a message
 takes two or three times as much."""
 
