@@ -611,6 +611,29 @@ def test_rights_that_change_while_the_application_answers_are_asked_for_again() 
     assert page.gone() == ["jones/pillow"]
 
 
+def test_a_failure_while_rights_are_applied_ends_no_later_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given rights that could not be applied once
+    application = Application()
+    scene = Scene(ask=application)
+    page = scene.page(Visit(Credentials(), HEAD))
+    application.answer = ("ada", {"smith/*": "read"})
+
+    def fails(readers: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.readers, "_regrant", fails)
+        with pytest.raises(MemoryError):
+            scene.readers.rights_changed(None)
+    # when they change again, then the application is asked, and they are applied
+    application.answer = ("ada", {"jones/*": "read"})
+    scene.readers.rights_changed(None)
+    scene.loop.settle()
+    assert sorted(page.gone()) == ["smith/lamp", "smith/pillow"]
+
+
 def test_an_answer_that_was_on_its_way_when_rights_changed_is_not_kept() -> None:
     # given an application whose rights change while it answers
     application, changes = Application(), [True]

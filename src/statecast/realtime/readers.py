@@ -288,16 +288,18 @@ class Readers:
         if self._asking:
             return  # an answer came at once; the loop below goes on
         self._asking = True
-        while self._line and self._asked < ASKED_AT_ONCE:
-            one = next(iter(self._line))
-            since, entry = self._line.pop(one), self._entries.get(one)
-            if entry is None or entry.visit is None:
-                continue
-            if self._monotonic() - since > ASK_AGAIN:
-                self._end(one, NO_ANSWER)
-            else:
-                self._ask(one, entry)
-        self._asking = False
+        try:
+            while self._line and self._asked < ASKED_AT_ONCE:
+                one = next(iter(self._line))
+                since, entry = self._line.pop(one), self._entries.get(one)
+                if entry is None or entry.visit is None:
+                    continue
+                if self._monotonic() - since > ASK_AGAIN:
+                    self._end(one, NO_ANSWER)
+                else:
+                    self._ask(one, entry)
+        finally:
+            self._asking = False
 
     def _ask(self, one: ConnectedReader, entry: ReaderEntry) -> None:
         visit = entry.visit
