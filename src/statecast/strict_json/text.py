@@ -100,9 +100,14 @@ def _is_plain(text: bytes) -> bool:
         b"\\" not in text
         and text.count(b":") <= MAX_MEMBERS
         and text.count(b"[") + text.count(b"{") <= MAX_DEPTH
-        and _LONG_NUMBER not in text.translate(_DIGITS)
+        and not _has_long_number(text)
         and (len(text) <= MAX_NAME or max(map(len, text.split(b'"'))) <= MAX_NAME)
     )
+
+
+def _has_long_number(text: bytes) -> bool:
+    """Whether there may be one that the fast parser rounds."""
+    return _LONG_NUMBER in text.translate(_DIGITS)
 
 
 def _parse(text: str) -> Any:
@@ -195,8 +200,7 @@ ValueError for what is no JSON, and rounds integers beyond 64 bits, which ``chec
 
 def decode_numbers(text: bytes) -> Any:
     """Read our own JSON whose integers may have any length."""
-    is_long = _LONG_NUMBER in text.translate(_DIGITS)
-    return json.loads(text) if is_long else orjson.loads(text)
+    return json.loads(text) if _has_long_number(text) else orjson.loads(text)
 
 
 def check_characters(value: Any) -> None:
