@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -87,15 +88,20 @@ class Harness:
             if found and (found[0][0] or found[0][1]):
                 return found
 
+    @contextmanager
+    def following(self) -> Iterator[Self]:
+        """Let the thread follow a store with one device, until the end of the block."""
+        self.say("pillow")
+        self.change_feed.start()
+        yield self
+        self.change_feed.stop()
+        assert not self.change_feed._thread.is_alive()
+
 
 @pytest.fixture
 def harness() -> Iterator[Harness]:
-    opened = Harness()
-    opened.say("pillow")
-    opened.change_feed.start()
-    yield opened
-    opened.change_feed.stop()
-    assert not opened.change_feed._thread.is_alive()
+    with Harness().following() as opened:
+        yield opened
 
 
 def test_everything_is_delivered_at_the_start_and_then_what_changes(harness: Harness) -> None:

@@ -203,12 +203,8 @@ def fails() -> None:
 
 @pytest.fixture
 def harness() -> Iterator[PreparingHarness]:
-    opened = PreparingHarness()
-    opened.say("pillow")
-    opened.change_feed.start()
-    yield opened
-    opened.change_feed.stop()
-    assert not opened.change_feed._thread.is_alive()
+    with PreparingHarness().following() as opened:
+        yield opened
 
 
 def test_only_many_bytes_are_prepared(harness: PreparingHarness) -> None:
