@@ -85,7 +85,7 @@ def pools(test_leaves_nothing: None, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.fixture(autouse=True)
 def no_viewer_lost_what_it_had(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, test_leaves_nothing: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Fails where a viewer asked for everything again, because a patch was not of what it had.
 
